@@ -57,6 +57,9 @@ pub struct Snapshot {
     pub log_end: u64,
     /// Every cursor the partition has ever committed.
     pub cursors: Vec<Cursor>,
+    /// The position that [`Store::durability`] has to reach before anything that depends on this snapshot may leave the
+    /// process; that of the last commit it contains, or lower where that one is durable already.
+    pub position: u64,
     /// One entry for each key asked for, in the order asked.
     pub records: Vec<Option<Bytes>>,
 }
@@ -127,7 +130,8 @@ pub enum Error {
     /// Another writer moved the head since it was loaded. Nothing was changed.
     #[error("another writer moved the head of the partition")]
     Conflict,
-    /// A passing fault: the same call may succeed later. A commit that failed this way *may have been applied*.
+    /// A passing fault: the same call may succeed later. A commit that failed this way *may have been applied*,
+    /// unless [`Store::is_certain`].
     #[error("the store failed: {0}")]
     Failed(String),
     /// The store may no longer be written to: a flush failed or its data is corrupt.
@@ -156,7 +160,8 @@ pub trait Store: Send + Sync + 'static {
     /// saw whom: a later commit in the same domain is never durable before an earlier one.
     ///
     /// # Errors
-    /// [`Error::Conflict`]: nothing was changed. [`Error::Failed`]: it may or may not have been applied.
+    /// [`Error::Conflict`]: nothing was changed. [`Error::Failed`]: it may or may not have been applied (see
+    /// [`Self::is_certain`]).
     /// [`Error::Poisoned`]: give up.
     fn commit(&self, partition: Partition, commit: Commit) -> impl Future<Output = Result<Committed>> + Send;
 
@@ -175,6 +180,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
         visibility: Visibility,
     ) -> impl Future<Output = Result<Vec<LogEntry>>> + Send;
+
+    /// Whether a failed commit is certain not to have been applied. A store behind a network cannot know; the engine
+    /// then writes a mark with every commit, to find out afterwards.
+    fn is_certain(&self) -> bool {
+        false
+    }
 
     /// The gate that commits of this store pass to become durable. Stores that share one gate (compare with
     /// [`Durability::same_domain`]) lose and keep their tails together.
