@@ -1,1 +1,52 @@
-fn main() {}
+//! The developer's commands, run as `cargo xtask COMMAND`; continuous integration runs the same ones.
+#![expect(clippy::print_stdout, reason = "a command line tool reports on standard output")]
+
+mod advisories;
+mod commands;
+mod failure;
+mod layers;
+mod lengths;
+mod licences;
+mod links;
+mod process;
+mod report;
+mod suites;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What `cargo xtask` can do.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Builds, tests and checks sagamart",
+    max_term_width = 100
+)]
+enum Xtask {
+    /// Sets up and runs every test: unit, property, conformance, doc tests, examples, and the black-box tests against
+    /// the real binary
+    Test,
+    /// Everything that has to pass before a change lands: `test` and all the checks below
+    Ci,
+    /// Runs one check alone
+    #[command(subcommand)]
+    Check(commands::Check),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse() {
+        Xtask::Test => commands::test(),
+        Xtask::Ci => commands::ci(),
+        Xtask::Check(check) => commands::check(check),
+    };
+    match outcome {
+        Ok(report) => report.conclude(),
+        Err(failure) => {
+            println!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
