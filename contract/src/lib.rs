@@ -1,1 +1,17 @@
-//! Being written.
+//! What order, stock and payment exchange: identifiers, amounts, events and queries. No I/O.
+//!
+//! Encoded forms are numbered CBOR fields: fields and variants are only ever added, and a variant that a reader does
+//! not know stops the reader instead of being skipped.
+
+mod amount;
+mod event;
+mod id;
+mod query;
+
+pub use amount::{Amount, AmountError, Quantity};
+pub use event::{Checkout, CheckoutData, Event, Line, Reason, Station};
+pub use id::{CheckoutId, Id, IdError, ItemId, OrderId, UserId};
+pub use query::{Answer, Queries, QueryError};
+
+/// The most lines an order may have: keeps every event and record far below what a store must accept.
+pub const LINES_MAX: usize = 100;

@@ -1,0 +1,26 @@
+//! What the order service asks the others while it takes an order down. Answers are true at the moment they are given;
+//! a checkout depends on none of them.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{Amount, ItemId, UserId};
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The service cannot be asked now.
+    #[error("the service does not answer now")]
+    Unavailable,
+}
+
+/// An answer to come.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueryError>> + Send + 'a>>;
+
+/// The queries.
+pub trait Queries: Send + Sync {
+    /// The price of an item at this moment, or `None` if there is no such item.
+    fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>>;
+
+    /// Whether there is such a user.
+    fn knows_user(&self, user: UserId) -> Answer<'_, bool>;
+}

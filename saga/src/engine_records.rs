@@ -1,0 +1,125 @@
+//! What the engine itself keeps in a partition, beside the participant's records: replies under idempotency keys, the
+//! queue in which they expire, and marks of the writers.
+//!
+//! ```text
+//!  'd' + key      a participant's record
+//!  'a' + key      the answer to the request with this idempotency key
+//!  'q' + number   which key is the number-th to expire        'b'  the queue's bounds
+//!  'w'            who committed last, and how often
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use minicbor::{Decode, Encode};
+
+use crate::participant::{Key, Record};
+
+/// Names of the engine's own records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum EngineKey {
+    Answer(Arc<str>),
+    Queued(u64),
+    QueueBounds,
+    Writers,
+}
+
+impl Key for EngineKey {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Answer(key) => {
+                out.push(b'a');
+                out.extend_from_slice(key.as_bytes());
+            }
+            Self::Queued(number) => {
+                out.push(b'q');
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Self::QueueBounds => out.push(b'b'),
+            Self::Writers => out.push(b'w'),
+        }
+    }
+}
+
+/// The bytes of a participant's key in the store.
+pub(crate) fn write_domain_key(key: &impl Key, out: &mut Vec<u8>) {
+    out.push(b'd');
+    key.write_to(out);
+}
+
+pub(crate) fn store_key(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut bytes = Vec::with_capacity(32);
+    write(&mut bytes);
+    bytes.into()
+}
+
+/// The engine's own records.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) enum EngineRecord {
+    /// What a request with an idempotency key was told.
+    #[n(0)]
+    Answer {
+        #[n(0)]
+        fingerprint: u64,
+        /// In milliseconds since 1970.
+        #[n(1)]
+        recorded_at: u64,
+        /// The encoded reply; `None` where the key was only claimed, for a request that runs in another partition.
+        #[cbor(n(2), with = "minicbor::bytes")]
+        reply: Option<Vec<u8>>,
+    },
+    /// An entry in the queue of answers, oldest first.
+    #[n(1)]
+    Queued {
+        #[n(0)]
+        key: String,
+        #[n(1)]
+        recorded_at: u64,
+    },
+    /// The queue holds the numbers from `first` up to but not including `next`.
+    #[n(2)]
+    Bounds {
+        #[n(0)]
+        first: u64,
+        #[n(1)]
+        next: u64,
+    },
+    /// How many commits each of the last few writers has made.
+    #[n(3)]
+    Writers {
+        #[n(0)]
+        commits: Vec<(u64, u64)>,
+    },
+}
+
+/// Writers that are remembered. One replaces another only after a restart or a change of owner, and only the last one's
+/// doubtful commit is ever asked about.
+const WRITERS_MAX: usize = 8;
+
+impl EngineRecord {
+    /// The commits counted for `writer`.
+    pub(crate) fn commits_of(&self, writer: u64) -> u64 {
+        let Self::Writers { commits } = self else { return 0 };
+        commits.iter().find(|(id, _)| *id == writer).map_or(0, |(_, count)| *count)
+    }
+
+    /// The record with `count` commits noted for `writer`.
+    pub(crate) fn with_commits(self, writer: u64, count: u64) -> Self {
+        let mut commits = match self {
+            Self::Writers { commits } => commits,
+            _ => Vec::new(),
+        };
+        commits.retain(|(id, _)| *id != writer);
+        commits.push((writer, count));
+        let excess = commits.len().saturating_sub(WRITERS_MAX);
+        commits.drain(..excess);
+        Self::Writers { commits }
+    }
+}
+
+impl Record for EngineRecord {
+    fn is_pinned(&self) -> bool {
+        // Needed in every batch: never worth a load.
+        matches!(self, Self::Bounds { .. } | Self::Writers { .. })
+    }
+}

@@ -1,0 +1,178 @@
+//! How events get from a producer's log to the partitions that want them.
+//!
+//! ```text
+//!  producer's sequencer ── commit ──▶ its log (the truth)
+//!        │                              ▲
+//!        └─ Delivery (a hint) ─▶ mailbox │ read_log(after my cursor): at start, after a gap, and now and then
+//!                                  │     │
+//!                        consumer's sequencer ── commit(effects + cursor) ── ack ──▶ the producer may trim
+//! ```
+//!
+//! A delivery carries the events themselves, so that nothing is read back in the usual case; but it may be lost,
+//! repeated or late, and the cursor in the consumer's own commit is what counts.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::mpsc;
+
+pub(crate) use crate::store::Visibility;
+use crate::{
+    Destinations, LogName, Partition, Store,
+    store::{self, LogEntry},
+};
+
+/// Events of one log for one partition: all that are for it with numbers in `(from, to]`.
+#[derive(Debug)]
+pub(crate) struct Delivery<E> {
+    /// Which of the consumer's sources.
+    pub(crate) source: usize,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) events: Vec<(u64, Arc<E>)>,
+}
+
+impl<E> Clone for Delivery<E> {
+    fn clone(&self) -> Self {
+        Self { source: self.source, from: self.from, to: self.to, events: self.events.clone() }
+    }
+}
+
+/// The future of [`ReadLog::read_log`].
+pub type ReadLogFuture<'a> = Pin<Box<dyn Future<Output = store::Result<Vec<LogEntry>>> + Send + 'a>>;
+
+/// Something that a log can be read from: a store, or a connection to the service that owns it.
+pub trait ReadLog: Send + Sync {
+    /// See [`Store::read_log`].
+    fn read_log(&self, partition: Partition, after: u64, limit: usize, visibility: Visibility) -> ReadLogFuture<'_>;
+}
+
+impl<S: Store> ReadLog for S {
+    fn read_log(&self, partition: Partition, after: u64, limit: usize, visibility: Visibility) -> ReadLogFuture<'_> {
+        Box::pin(Store::read_log(self, partition, after, limit, visibility))
+    }
+}
+
+/// How far each consumer has consumed one log, so that its owner knows what it may trim.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acks {
+    consumed: Vec<Arc<AtomicU64>>,
+}
+
+impl Acks {
+    pub(crate) fn add(&mut self) -> Arc<AtomicU64> {
+        let ack = Arc::new(AtomicU64::new(0));
+        self.consumed.push(Arc::clone(&ack));
+        ack
+    }
+
+    /// Every consumer is past this number. A log without consumers is needed by nobody.
+    pub(crate) fn minimum(&self) -> u64 {
+        self.consumed.iter().map(|ack| ack.load(Ordering::Acquire)).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// One log as a consumer partition sees it.
+pub(crate) struct Source {
+    pub(crate) log: LogName,
+    pub(crate) reader: Arc<dyn ReadLog>,
+    pub(crate) visibility: Visibility,
+    /// Where the owner of the log looks how far this consumer is.
+    pub(crate) ack: Arc<AtomicU64>,
+    /// The number of the last event that was meant for this consumer, told by a producer in the same process.
+    pub(crate) addressed: Arc<AtomicU64>,
+    pub(crate) cursor: u64,
+    /// The cursor in the last commit.
+    pub(crate) committed: u64,
+}
+
+/// Chooses a consuming service's partitions for an event.
+pub(crate) type Route<E> = Arc<dyn Fn(&E, &mut Destinations) + Send + Sync>;
+
+/// One consuming service as a producer partition sees it.
+pub(crate) struct Link<E> {
+    pub(crate) route: Route<E>,
+    /// Both services lose and keep their tails together: events may pass before they are durable.
+    pub(crate) shares_fate: bool,
+    pub(crate) consumers: Vec<LinkedPartition<E>>,
+}
+
+/// One consuming partition as a producer partition sees it.
+pub(crate) struct LinkedPartition<E> {
+    pub(crate) mailbox: mpsc::Sender<Delivery<E>>,
+    /// Which of the consumer's sources this producer is.
+    pub(crate) source: usize,
+    pub(crate) addressed: Arc<AtomicU64>,
+    /// Events up to this number were sent or are not for this partition.
+    pub(crate) sent: u64,
+    pub(crate) pending: Vec<(u64, Arc<E>)>,
+}
+
+/// What tests may do to the deliveries between services, to show that nothing depends on them (see
+/// [`Settings`](crate::Settings)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryFault {
+    /// Deliver as usual.
+    #[default]
+    None,
+    /// Deliver nothing: consumers have to read the logs.
+    DropEvery,
+    /// Deliver everything twice.
+    RepeatEvery,
+}
+
+/// Deliveries made ready by [`Link::prepare`], to be sent once they may leave.
+pub(crate) type Ready<E> = Vec<(mpsc::Sender<Delivery<E>>, Delivery<E>)>;
+
+impl<E> Link<E> {
+    /// Sorts `events`, numbered from `first` on, to the consumers they are for.
+    pub(crate) fn prepare(&mut self, first: u64, events: &[Arc<E>], destinations: &mut Destinations, ready: &mut Ready<E>) {
+        for (number, event) in (first..).zip(events) {
+            destinations.clear();
+            (self.route)(event, destinations);
+            for partition in destinations.iter() {
+                if let Some(consumer) = self.consumers.get_mut(usize::from(partition)) {
+                    consumer.pending.push((number, Arc::clone(event)));
+                    consumer.addressed.store(number, Ordering::Release);
+                }
+            }
+        }
+        let to = first + events.len() as u64 - 1;
+        for consumer in &mut self.consumers {
+            if !consumer.pending.is_empty() {
+                let events = std::mem::take(&mut consumer.pending);
+                let delivery = Delivery { source: consumer.source, from: consumer.sent, to, events };
+                consumer.sent = to;
+                ready.push((consumer.mailbox.clone(), delivery));
+            }
+        }
+    }
+
+    /// Tells consumers that were not meant for long that they may move their cursors on.
+    pub(crate) fn prepare_skips(&mut self, log_end: u64, ready: &mut Ready<E>) {
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.sent < log_end) {
+            let delivery = Delivery { source: consumer.source, from: consumer.sent, to: log_end, events: Vec::new() };
+            consumer.sent = log_end;
+            ready.push((consumer.mailbox.clone(), delivery));
+        }
+    }
+}
+
+/// Sends what is ready. A full mailbox loses the delivery, and its consumer will read the log instead: blocking here
+/// could close a circle of services that wait for each other.
+pub(crate) fn send<E>(ready: &mut Ready<E>, fault: DeliveryFault) {
+    for (mailbox, delivery) in ready.drain(..) {
+        match fault {
+            DeliveryFault::None => {}
+            DeliveryFault::DropEvery => continue,
+            DeliveryFault::RepeatEvery => drop(mailbox.try_send(delivery.clone())),
+        }
+        drop(mailbox.try_send(delivery));
+    }
+}

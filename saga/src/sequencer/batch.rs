@@ -1,0 +1,224 @@
+//! One batch: what is in it, and how its steps are run.
+
+use std::sync::Arc;
+
+use crate::{
+    Input, Participant, RequestId, Step, Store,
+    engine_records::{EngineKey, store_key, write_domain_key},
+    codec::Codec,
+    engine_records::EngineRecord,
+    link::Delivery,
+    participant::Key,
+    request::Ask,
+    sequencer::{Halt, Sequencer},
+    store::{self, Error},
+};
+
+/// Inputs that are run in this order and committed together.
+pub(super) struct Batch<P: Participant> {
+    pub(super) deliveries: Vec<Delivery<P::Event>>,
+    pub(super) deadlines: Vec<P::Key>,
+    pub(super) expired: Vec<RequestId>,
+    pub(super) requests: Vec<RequestId>,
+    /// Also expire old answers and store idle cursors.
+    pub(super) housekeeping: bool,
+}
+
+impl<P: Participant> Default for Batch<P> {
+    fn default() -> Self {
+        Self { deliveries: Vec::new(), deadlines: Vec::new(), expired: Vec::new(), requests: Vec::new(), housekeeping: false }
+    }
+}
+
+impl<P: Participant> Batch<P> {
+    pub(super) fn len(&self) -> usize {
+        let events: usize = self.deliveries.iter().map(|delivery| delivery.events.len().max(1)).sum();
+        events + self.deadlines.len() + self.expired.len() + self.requests.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0 && !self.housekeeping
+    }
+}
+
+impl<P: Participant, S: Store> Sequencer<P, S> {
+    /// Runs a batch until it is committed, however often another writer or a passing fault gets in between.
+    pub(super) async fn process(&mut self, mut batch: Batch<P>) -> Result<(), Halt> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        loop {
+            self.now = self.settings.clock.now();
+            let result = match self.run_steps(&batch).await {
+                Ok(()) => self.commit(batch.housekeeping).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error @ Error::Poisoned(_)) => return Err(self.fatal(&error)),
+                Err(error) => {
+                    self.start_over(&error).await?;
+                    // Those who wait in the lost view's records ask again, and so do this batch's.
+                    batch.requests = self.desk.unanswered();
+                }
+            }
+        }
+    }
+
+    async fn run_steps(&mut self, batch: &Batch<P>) -> store::Result<()> {
+        self.prefetch(batch).await?;
+        for delivery in &batch.deliveries {
+            self.consume(delivery).await?;
+        }
+        for key in &batch.deadlines {
+            self.run_step(Input::Deadline(key)).await?;
+        }
+        for &request in &batch.expired {
+            if let Some(Ask::Command(command)) = self.desk.get(request).map(|pending| pending.ask.clone()) {
+                self.run_step(Input::Expired { request, command: &command }).await?;
+            }
+        }
+        for &request in &batch.requests {
+            self.run_request(request).await?;
+        }
+        if batch.housekeeping {
+            self.expire_answers().await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the events that were not applied before. A delivery that does not connect is left for the log.
+    async fn consume(&mut self, delivery: &Delivery<P::Event>) -> store::Result<()> {
+        let cursor = self.sources.get(delivery.source).map_or(u64::MAX, |source| source.cursor);
+        if delivery.from > cursor {
+            return Ok(());
+        }
+        for (position, event) in &delivery.events {
+            if *position > cursor {
+                self.run_step(Input::Event(event.as_ref())).await?;
+            }
+        }
+        if let Some(source) = self.sources.get_mut(delivery.source) {
+            source.cursor = source.cursor.max(delivery.to);
+        }
+        Ok(())
+    }
+
+    async fn run_request(&mut self, request: RequestId) -> store::Result<()> {
+        let Some((ask, key)) = self.desk.get(request).map(|pending| (pending.ask.clone(), pending.key.clone())) else {
+            return Ok(());
+        };
+        if let Some(key) = &key
+            && self.answer_again(request, key).await?
+        {
+            return Ok(());
+        }
+        match (ask, key) {
+            (Ask::Command(command), _) => self.run_step(Input::Command { request, command: &command }).await,
+            (Ask::Claim, key) => {
+                if let Some(key) = &key {
+                    self.remember(key, None);
+                }
+                self.answers.push((request, Ok(None)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs one step, loading what it misses and running it again until it misses nothing.
+    async fn run_step(&mut self, input: Input<'_, P>) -> store::Result<()> {
+        while !self.try_step(input) {
+            let missing = self.records.take_missing();
+            self.load(&missing, &[]).await?;
+        }
+        self.collect_replies();
+        Ok(())
+    }
+
+    fn try_step(&mut self, input: Input<'_, P>) -> bool {
+        self.records.begin_step();
+        let marks = self.effects.marks();
+        let mut step = Step {
+            records: &mut self.records,
+            effects: &mut self.effects,
+            now: self.now,
+            partition: self.log.partition,
+            partitions: self.partitions,
+        };
+        let done = self.participant.step(&mut step, input).is_ok();
+        if !done {
+            self.records.undo_step();
+            self.effects.truncate(marks);
+        }
+        done
+    }
+
+    async fn prefetch(&mut self, batch: &Batch<P>) -> store::Result<()> {
+        let mut keys = Vec::new();
+        for delivery in &batch.deliveries {
+            for (_, event) in &delivery.events {
+                self.participant.prefetch(&Input::Event(event.as_ref()), &mut keys);
+            }
+        }
+        for &request in &batch.requests {
+            if let Some(Ask::Command(command)) = self.desk.get(request).map(|pending| &pending.ask) {
+                self.participant.prefetch(&Input::Command { request, command }, &mut keys);
+            }
+        }
+        keys.retain(|key| !self.records.holds(key));
+        if keys.is_empty() {
+            return Ok(());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        self.load(&keys, &[]).await
+    }
+
+    /// Brings records into the views. If the head is not the one that the views are of, that is a conflict.
+    pub(super) async fn load(&mut self, domain: &[P::Key], own: &[EngineKey]) -> store::Result<()> {
+        self.metrics.loads(domain.len() + own.len());
+        let domain_keys = domain.iter().map(|key| store_key(|out| write_domain_key(key, out)));
+        let own_keys = own.iter().map(|key| store_key(|out| key.write_to(out)));
+        let keys: Vec<_> = domain_keys.chain(own_keys).collect();
+        let snapshot = self.store.load(self.log.partition, &keys).await?;
+        if snapshot.head != self.head {
+            return Err(Error::Conflict);
+        }
+        let mut values = snapshot.records.into_iter();
+        let malformed = |error: crate::CodecError| Error::Poisoned(format!("a record cannot be read: {error}"));
+        for (key, value) in domain.iter().zip(values.by_ref()) {
+            let record = value.map(|value| P::Record::decode_from(&value)).transpose().map_err(malformed)?;
+            self.records.insert_loaded(key.clone(), record);
+        }
+        for (key, value) in own.iter().zip(values) {
+            let record = value.map(|value| EngineRecord::decode_from(&value)).transpose().map_err(malformed)?;
+            self.own.insert_loaded(key.clone(), record);
+        }
+        Ok(())
+    }
+
+    /// Applies events read from a source's log, as a delivery of its own.
+    pub(super) fn delivery_from_log(
+        &mut self,
+        index: usize,
+        from: u64,
+        entries: Vec<store::LogEntry>,
+    ) -> Result<Delivery<P::Event>, Halt> {
+        let mut delivery = Delivery { source: index, from, to: from, events: Vec::new() };
+        for entry in entries {
+            if entry.position != delivery.to + 1 {
+                let log = self.sources.get(index).map(|source| source.log.to_string()).unwrap_or_default();
+                return Err(self.halted(format!("log {log} lost its events after number {}", delivery.to)));
+            }
+            delivery.to = entry.position;
+            let event = P::Event::decode_from(&entry.event)
+                .map_err(|error| self.halted(format!("event {} cannot be read: {error}", entry.position)))?;
+            self.destinations.clear();
+            self.participant.destinations(&event, self.partitions, &mut self.destinations);
+            if self.destinations.contains(self.log.partition) {
+                delivery.events.push((entry.position, Arc::new(event)));
+            }
+        }
+        Ok(delivery)
+    }
+}

@@ -1,0 +1,282 @@
+//! One task per partition that takes what is queued, runs the steps in order over the in-memory view, and commits the
+//! whole batch at once.
+//!
+//! ```text
+//!   deliveries ─┐                                        ┌─▶ deliveries to consumers
+//!   deadlines ──┼─▶ batch ─▶ steps over the view ─▶ commit ┤     (at once in a shared durability domain)
+//!   requests ───┘     ▲            │ Missing: load         └─▶ outgoing: replies, acks … once durable
+//!                     └── run again ◀─┴── Conflict: drop the view, load the new head
+//! ```
+
+mod batch;
+mod commit;
+mod idempotency;
+mod recover;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, Interval, MissedTickBehavior},
+};
+
+use crate::{
+    Destinations, DurabilityWatch, LogName, Participant, Partition, RequestId, Settings, Store, Timestamp,
+    engine_records::{EngineKey, EngineRecord},
+    link::{self, Acks, Delivery, Link, Ready, Source},
+    metrics::PartitionMetrics,
+    request::{Answer, Desk, Reply, Request},
+    store,
+    timers::Timers,
+    view::{Effects, View},
+};
+use batch::Batch;
+
+/// Why a partition stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Halt {
+    /// The store must not be written to any more: the process should end.
+    #[error("the store is poisoned: {0}")]
+    Poisoned(String),
+    /// The partition met something that it must not skip, such as an event of an unknown version or a gap in a log.
+    #[error("partition {log} is halted: {reason}")]
+    Halted {
+        /// The partition's own log.
+        log: LogName,
+        /// What it met.
+        reason: String,
+    },
+}
+
+/// What may leave once a position is durable.
+struct Outgoing<P: Participant> {
+    position: u64,
+    replies: Vec<Reply<P>>,
+    deliveries: Ready<P::Event>,
+    acks: Vec<(Arc<AtomicU64>, u64)>,
+}
+
+/// Everything a sequencer is built from.
+pub(crate) struct Parts<P: Participant, S: Store> {
+    pub(crate) participant: Arc<P>,
+    pub(crate) store: S,
+    pub(crate) settings: Settings,
+    pub(crate) log: LogName,
+    pub(crate) partitions: Partition,
+    pub(crate) mailbox: mpsc::Receiver<Delivery<P::Event>>,
+    pub(crate) requests: mpsc::Receiver<Request<P>>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) links: Vec<Link<P::Event>>,
+    pub(crate) acks: Acks,
+    pub(crate) metrics: PartitionMetrics,
+}
+
+/// The single writer of one partition in this process.
+pub(crate) struct Sequencer<P: Participant, S: Store> {
+    participant: Arc<P>,
+    store: S,
+    settings: Settings,
+    log: LogName,
+    partitions: Partition,
+    mailbox: mpsc::Receiver<Delivery<P::Event>>,
+    requests: mpsc::Receiver<Request<P>>,
+    stop: watch::Receiver<bool>,
+    sources: Vec<Source>,
+    links: Vec<Link<P::Event>>,
+    acks: Acks,
+    metrics: PartitionMetrics,
+
+    head: u64,
+    log_end: u64,
+    /// The position that everything in the view depends on.
+    position: u64,
+    now: Timestamp,
+    records: View<P::Key, P::Record>,
+    own: View<EngineKey, EngineRecord>,
+    effects: Effects<P>,
+    answers: Vec<(RequestId, Answer<P::Reply>)>,
+    timers: Timers<P::Key>,
+    desk: Desk<P>,
+    outgoing: VecDeque<Outgoing<P>>,
+    durability: DurabilityWatch,
+    writer: recover::Writer,
+    tick: Interval,
+    looked_at: Instant,
+    poll_at: Instant,
+    destinations: Destinations,
+    scratch: Vec<u8>,
+}
+
+impl<P: Participant, S: Store> Sequencer<P, S> {
+    pub(crate) fn new(parts: Parts<P, S>) -> Self {
+        let mut tick = tokio::time::interval(parts.settings.tick);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            durability: parts.store.durability().watch(),
+            participant: parts.participant,
+            store: parts.store,
+            log: parts.log,
+            partitions: parts.partitions,
+            mailbox: parts.mailbox,
+            requests: parts.requests,
+            stop: parts.stop,
+            sources: parts.sources,
+            links: parts.links,
+            acks: parts.acks,
+            metrics: parts.metrics,
+            head: 0,
+            log_end: 0,
+            position: 0,
+            now: Timestamp::default(),
+            records: View::new(false),
+            own: View::new(false),
+            effects: Effects::default(),
+            answers: Vec::new(),
+            timers: Timers::new(),
+            desk: Desk::new(),
+            outgoing: VecDeque::new(),
+            writer: recover::Writer::new(),
+            tick,
+            looked_at: Instant::now(),
+            poll_at: Instant::now() + parts.settings.poll,
+            settings: parts.settings,
+            destinations: Destinations::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Loads the partition's state, then consumes what its sources have for it. `ready` is told when that is done.
+    pub(crate) async fn run(mut self, ready: mpsc::Sender<Partition>) -> Result<(), Halt> {
+        self.recover().await?;
+        self.catch_up().await?;
+        // Nobody may be waiting for it any more.
+        let _ = ready.send(self.log.partition).await;
+        drop(ready);
+        loop {
+            let mut batch = Batch::default();
+            if !self.gather(&mut batch) && !self.wait(&mut batch).await? {
+                return self.finish().await;
+            }
+            if self.looked_at.elapsed() >= self.settings.tick {
+                self.look_around(&mut batch).await?;
+            }
+            self.process(batch).await?;
+            self.release();
+        }
+    }
+
+    /// Takes what is queued without waiting. Deliveries come first, for they may free what requests wait for.
+    fn gather(&mut self, batch: &mut Batch<P>) -> bool {
+        while batch.len() < self.settings.batch_inputs_max {
+            let Ok(delivery) = self.mailbox.try_recv() else { break };
+            batch.deliveries.push(delivery);
+        }
+        while batch.len() < self.settings.batch_inputs_max {
+            let Ok(request) = self.requests.try_recv() else { break };
+            batch.requests.extend(self.desk.admit(request));
+        }
+        !batch.is_empty()
+    }
+
+    /// Waits for something to do and adds it to `batch`. `false`: it is time to stop.
+    async fn wait(&mut self, batch: &mut Batch<P>) -> Result<bool, Halt> {
+        let gate = self.outgoing.front().map(|outgoing| outgoing.position);
+        tokio::select! {
+            biased;
+            Some(delivery) = self.mailbox.recv() => batch.deliveries.push(delivery),
+            Some(request) = self.requests.recv() => batch.requests.extend(self.desk.admit(request)),
+            passed = self.durability.reached(gate.unwrap_or(u64::MAX)), if gate.is_some() => {
+                passed.map_err(|missed| Halt::Poisoned(missed.to_string()))?;
+            }
+            _ = self.tick.tick() => {}
+            _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+        }
+        self.gather(batch);
+        Ok(true)
+    }
+
+    /// What is done now and then: deadlines, patience, lost deliveries, idle cursors, expired answers.
+    async fn look_around(&mut self, batch: &mut Batch<P>) -> Result<(), Halt> {
+        let now = Instant::now();
+        self.looked_at = now;
+        let limit = self.settings.batch_inputs_max;
+        batch.deadlines = self.timers.due(now, self.settings.poll, limit);
+        batch.expired = self.desk.expired(now, limit);
+        if now >= self.poll_at {
+            self.poll_at = now + self.settings.poll;
+            self.catch_up().await?;
+            batch.housekeeping = true;
+            let mut skips = Ready::new();
+            if self.outgoing.is_empty() {
+                for link in &mut self.links {
+                    link.prepare_skips(self.log_end, &mut skips);
+                }
+            }
+            link::send(&mut skips, self.settings.delivery_fault);
+        } else if self.has_missed_events() {
+            self.catch_up().await?;
+        }
+        self.report();
+        Ok(())
+    }
+
+    fn has_missed_events(&self) -> bool {
+        self.mailbox.is_empty()
+            && self.sources.iter().any(|source| source.addressed.load(Ordering::Acquire) > source.cursor)
+    }
+
+    /// Lets out what has become durable.
+    fn release(&mut self) {
+        let durable = self.store.durability().durable();
+        while self.outgoing.front().is_some_and(|outgoing| outgoing.position <= durable) {
+            if let Some(mut outgoing) = self.outgoing.pop_front() {
+                for (ack, cursor) in outgoing.acks {
+                    ack.store(cursor, Ordering::Release);
+                }
+                link::send(&mut outgoing.deliveries, self.settings.delivery_fault);
+                outgoing.replies.into_iter().for_each(Reply::send);
+            }
+        }
+    }
+
+    /// Makes everything durable, lets it out, and drops those who still wait: they learn that the outcome is unknown.
+    async fn finish(mut self) -> Result<(), Halt> {
+        let mut batch = Batch::default();
+        while self.gather(&mut batch) {
+            self.process(std::mem::take(&mut batch)).await?;
+        }
+        let position = self.position;
+        self.store.durability().wait(position).await.map_err(|missed| Halt::Poisoned(missed.to_string()))?;
+        self.release();
+        Ok(())
+    }
+
+    fn report(&self) {
+        let lag = |source: &Source| source.addressed.load(Ordering::Relaxed).saturating_sub(source.cursor);
+        let retained = self.log_end.saturating_sub(self.trim_floor());
+        let behind: u64 = self.sources.iter().map(lag).sum();
+        let records = self.records.len() + self.own.len();
+        let [open, stuck, waiting, records] =
+            [self.timers.len(), self.timers.overdue(), self.desk.len(), records].map(|count| count as u64);
+        self.metrics.report([open, stuck, waiting, retained, behind, records]);
+    }
+
+    fn halted(&self, reason: impl Into<String>) -> Halt {
+        Halt::Halted { log: self.log.clone(), reason: reason.into() }
+    }
+
+    /// A fault that is not worth another try.
+    fn fatal(&self, error: &store::Error) -> Halt {
+        match error {
+            store::Error::Poisoned(reason) => Halt::Poisoned(reason.clone()),
+            other => self.halted(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Getting hold of a partition: at start, after another writer won, and after a commit whose fate is unknown.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    Participant, Store,
+    codec::Codec,
+    engine_records::{EngineKey, EngineRecord, store_key},
+    link::{Ready, Visibility},
+    participant::Key,
+    sequencer::{Batch, Halt, Sequencer},
+    store::{Error, LogEntry, Snapshot},
+    timers::Timers,
+    view::View,
+};
+
+/// Events read from a log in one go.
+const READ_LIMIT: usize = 1024;
+
+/// The wait between tries of a store that fails doubles from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// This sequencer as a writer among possible others.
+#[derive(Debug)]
+pub(super) struct Writer {
+    id: u64,
+    commits: u64,
+    /// A state for jitter, which needs no better randomness.
+    jitter: u64,
+}
+
+impl Writer {
+    pub(super) fn new() -> Self {
+        let mut bytes = [0; 8];
+        // Without randomness the id is one that others may share: then a doubtful commit may be taken for another's.
+        let id = if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() };
+        Self { id, commits: 0, jitter: id | 1 }
+    }
+
+    fn spread(&mut self, delay: Duration) -> Duration {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let percent = 50 + u32::try_from(self.jitter % 51).unwrap_or_default();
+        delay * percent / 100
+    }
+}
+
+impl<P: Participant, S: Store> Sequencer<P, S> {
+    /// Counts a commit on the partition's record of writers, so that its fate can be found out.
+    pub(super) fn mark_writer(&mut self) {
+        if self.store.is_certain() {
+            return;
+        }
+        self.writer.commits += 1;
+        let before = match self.own.get(&EngineKey::Writers) {
+            Ok(Some(record)) => record.clone(),
+            _ => EngineRecord::Writers { commits: Vec::new() },
+        };
+        self.own.begin_step();
+        self.own.set(EngineKey::Writers, Some(before.with_commits(self.writer.id, self.writer.commits)));
+    }
+
+    /// After a failed batch: everything in memory is of a head that may be gone. If the batch's commit was applied all
+    /// the same, its replies are let out; else the batch is to be run again.
+    pub(super) async fn start_over(&mut self, error: &Error) -> Result<(), Halt> {
+        let doubtful = matches!(error, Error::Failed(_)) && !self.store.is_certain();
+        match error {
+            Error::Conflict => self.metrics.conflict(),
+            other => {
+                self.metrics.failure();
+                tracing::warn!(log = %self.log, error = %other, "the store failed, trying again");
+            }
+        }
+        let answers = std::mem::take(&mut self.answers);
+        let attempted = self.writer.commits;
+        self.recover().await?;
+        let known = match self.own.get(&EngineKey::Writers) {
+            Ok(Some(record)) => record.commits_of(self.writer.id),
+            _ => 0,
+        };
+        if doubtful && attempted > 0 && known == attempted {
+            self.answers = answers;
+            self.send_out(Ready::new(), Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Forgets what is in memory and loads the partition as it is now.
+    pub(super) async fn recover(&mut self) -> Result<(), Halt> {
+        let keys = [EngineKey::QueueBounds, EngineKey::Writers];
+        let names: Vec<_> = keys.iter().map(|key| store_key(|out| key.write_to(out))).collect();
+        let mut delay = BACKOFF.0;
+        let (snapshot, log) = loop {
+            let loaded = self.store.load(self.log.partition, &names).await;
+            let Some(snapshot) = self.tried(loaded, &mut delay).await? else { continue };
+            let log = self.read_own_log().await?;
+            // The log must be the snapshot's: another writer may have come in between.
+            if log.last().is_none_or(|last| last.position == snapshot.log_end) {
+                break (snapshot, log);
+            }
+        };
+        self.adopt(&snapshot);
+        for (key, value) in keys.into_iter().zip(snapshot.records) {
+            let record = value.map(|value| EngineRecord::decode_from(&value)).transpose();
+            let record = record.map_err(|error| self.halted(error.to_string()))?;
+            self.own.insert_loaded(key, record);
+        }
+        self.rebuild_timers(log)
+    }
+
+    fn adopt(&mut self, snapshot: &Snapshot) {
+        self.head = snapshot.head;
+        self.log_end = snapshot.log_end;
+        self.position = snapshot.position;
+        self.records = View::new(false);
+        self.own = View::new(false);
+        self.effects.clear();
+        self.answers.clear();
+        for source in &mut self.sources {
+            let cursor = snapshot.cursors.iter().find(|cursor| cursor.log == source.log);
+            source.committed = cursor.map_or(0, |cursor| cursor.position);
+            source.cursor = source.committed;
+            if source.visibility == Visibility::Committed {
+                source.ack.store(source.committed, std::sync::atomic::Ordering::Release);
+            }
+        }
+        for consumer in self.links.iter_mut().flat_map(|link| &mut link.consumers) {
+            consumer.sent = self.log_end;
+            consumer.pending.clear();
+        }
+    }
+
+    async fn read_own_log(&mut self) -> Result<Vec<LogEntry>, Halt> {
+        let mut log: Vec<LogEntry> = Vec::new();
+        let mut delay = BACKOFF.0;
+        loop {
+            let after = log.last().map_or(0, |last| last.position);
+            let read = self.store.read_log(self.log.partition, after, READ_LIMIT, Visibility::Committed).await;
+            let Some(more) = self.tried(read, &mut delay).await? else { continue };
+            if more.is_empty() {
+                return Ok(log);
+            }
+            log.extend(more);
+        }
+    }
+
+    fn rebuild_timers(&mut self, log: Vec<LogEntry>) -> Result<(), Halt> {
+        self.timers = Timers::new();
+        let (now, instant) = (self.settings.clock.now(), Instant::now());
+        for entry in log {
+            let event = P::Event::decode_from(&entry.event)
+                .map_err(|error| self.halted(format!("own event {} cannot be read: {error}", entry.position)))?;
+            if let Some(deadline) = self.participant.deadline(&event) {
+                self.timers.apply(entry.position, deadline, now, instant);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the sources' logs from the cursors on and consumes what is there.
+    pub(super) async fn catch_up(&mut self) -> Result<(), Halt> {
+        for index in 0..self.sources.len() {
+            while let Some(batch) = self.read_source(index).await? {
+                self.process(batch).await?;
+                self.release();
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_source(&mut self, index: usize) -> Result<Option<Batch<P>>, Halt> {
+        let Some(source) = self.sources.get(index) else { return Ok(None) };
+        let (partition, from, visibility) = (source.log.partition, source.cursor, source.visibility);
+        let reading = source.reader.read_log(partition, from, READ_LIMIT, visibility);
+        match reading.await {
+            Ok(entries) if entries.is_empty() => Ok(None),
+            Ok(entries) => {
+                let delivery = self.delivery_from_log(index, from, entries)?;
+                Ok(Some(Batch { deliveries: vec![delivery], ..Batch::default() }))
+            }
+            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(error) => {
+                // A peer that is down is no fault of this partition: it is asked again at the next look.
+                tracing::debug!(log = %self.log, %error, "a source's log cannot be read now");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The answer of a call to the store, or `None` after a pause when the call is worth another try.
+    async fn tried<T>(&mut self, result: Result<T, Error>, delay: &mut Duration) -> Result<Option<T>, Halt> {
+        match result {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(error) => {
+                tracing::warn!(log = %self.log, %error, "the store failed, trying again");
+                tokio::time::sleep(self.writer.spread(*delay)).await;
+                *delay = (*delay * 2).min(BACKOFF.1);
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! One partition without a runtime: the pure steps over complete records, for tests and model checkers.
+
+use std::fmt;
+
+use crate::{Input, Participant, Partition, RequestId, Step, Timestamp, view::Effects, view::View};
+
+/// What one step did besides changing records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome<E, R> {
+    /// Events, in order.
+    pub events: Vec<E>,
+    /// Replies, in order.
+    pub replies: Vec<(RequestId, R)>,
+    /// What was noted.
+    pub notes: Vec<&'static str>,
+}
+
+/// All records of one partition in memory, and the participant's step over them.
+pub struct Solo<P: Participant> {
+    participant: P,
+    records: View<P::Key, P::Record>,
+    partition: Partition,
+    partitions: Partition,
+}
+
+impl<P: Participant> fmt::Debug for Solo<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_map().entries(self.records()).finish()
+    }
+}
+
+impl<P: Participant + Clone> Clone for Solo<P> {
+    fn clone(&self) -> Self {
+        Self { participant: self.participant.clone(), records: self.records.clone(), ..*self }
+    }
+}
+
+impl<P: Participant> Solo<P> {
+    /// Partition number `partition` of `partitions`, without records.
+    pub fn new(participant: P, partition: Partition, partitions: Partition) -> Self {
+        Self { participant, records: View::new(true), partition, partitions }
+    }
+
+    /// The participant.
+    pub fn participant(&self) -> &P {
+        &self.participant
+    }
+
+    /// Runs one step.
+    pub fn step(&mut self, input: Input<'_, P>, now: Timestamp) -> Outcome<P::Event, P::Reply> {
+        let mut effects = Effects::default();
+        self.records.begin_step();
+        let mut step = Step {
+            records: &mut self.records,
+            effects: &mut effects,
+            now,
+            partition: self.partition,
+            partitions: self.partitions,
+        };
+        let result = self.participant.step(&mut step, input);
+        assert!(result.is_ok(), "a step claims to miss a record although all are in memory");
+        self.records.drain_dirty(|_, _| {});
+        let Effects { events, replies, notes } = effects;
+        Outcome { events, replies, notes }
+    }
+
+    /// All records, in the order of their keys.
+    #[must_use]
+    pub fn records(&self) -> Vec<(&P::Key, &P::Record)> {
+        let mut records: Vec<_> = self.records.records().collect();
+        records.sort_unstable_by_key(|(key, _)| *key);
+        records
+    }
+}
