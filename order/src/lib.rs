@@ -1,1 +1,16 @@
-//! s
+//! The order service: the pivot of a checkout.
+//!
+//! ```text
+//!  routes (HTTP) ─▶ participant (pure steps) ─▶ record (what is kept)
+//! ```
+
+mod metrics;
+mod participant;
+pub mod problems;
+mod record;
+mod routes;
+
+pub use metrics::Metrics;
+pub use participant::{Command, NewOrder, Orders, Reply};
+pub use record::{Order, OrderKey, Stage};
+pub use routes::router;

@@ -1,1 +1,14 @@
-//! s
+//! The stock service.
+//!
+//! ```text
+//!  routes (HTTP) ─▶ participant (pure steps) ─▶ record (what is kept)
+//! ```
+
+mod participant;
+pub mod problems;
+mod record;
+mod routes;
+
+pub use participant::{Command, Reply, Stock};
+pub use record::{Item, StockKey, StockRecord};
+pub use routes::{StockQueries, router};

@@ -48,7 +48,11 @@ pub struct Claim<A> {
 impl<A> Claim<A> {
     /// A claim that is not held yet.
     pub fn new(account: A, quantity: u64) -> Self {
-        Self { account, quantity, generation: Generation::default() }
+        Self {
+            account,
+            quantity,
+            generation: Generation::default(),
+        }
     }
 }
 
@@ -127,6 +131,12 @@ pub trait Ledger {
     /// [`Missing`], handed on.
     fn pool(&mut self, account: &Self::Account) -> Result<Option<&mut Pool<Self::Saga>>, Missing>;
 
+    /// The pool of an account, to be looked at.
+    ///
+    /// # Errors
+    /// [`Missing`], handed on.
+    fn peek(&mut self, account: &Self::Account) -> Result<Option<&Pool<Self::Saga>>, Missing>;
+
     /// The record of a saga.
     ///
     /// # Errors
@@ -195,7 +205,13 @@ pub fn request<L: Ledger>(
         }
         Verdict::Parked => {
             ledger.note("parked");
-            ledger.set_hold(saga, Some(Hold::Parked { claims, context: context.clone() }));
+            ledger.set_hold(
+                saga,
+                Some(Hold::Parked {
+                    claims,
+                    context: context.clone(),
+                }),
+            );
         }
         Verdict::Refused(account, refusal) => {
             ledger.set_hold(saga, Some(Hold::Refused));
@@ -328,8 +344,13 @@ pub fn added<L: Ledger>(ledger: &mut L, account: &L::Account) -> Result<(), Miss
 /// # Errors
 /// [`Missing`], handed on.
 pub fn read<L: Ledger>(ledger: &mut L, request: RequestId, account: &L::Account) -> Result<(), Missing> {
-    let at_once = ledger.pool(account)?.is_none_or(|pool| pool.read(request));
-    if at_once { ledger.show(request, account) } else { Ok(()) }
+    if ledger.peek(account)?.is_none_or(|pool| !pool.has_holds()) {
+        return ledger.show(request, account);
+    }
+    if let Some(pool) = ledger.pool(account)? {
+        pool.read(request);
+    }
+    Ok(())
 }
 
 /// The patience of a caller is over. If it still waits, to take or to read, it does so no longer and is told so.
@@ -337,7 +358,9 @@ pub fn read<L: Ledger>(ledger: &mut L, request: RequestId, account: &L::Account)
 /// # Errors
 /// [`Missing`], handed on.
 pub fn expire<L: Ledger>(ledger: &mut L, request: RequestId, account: &L::Account) -> Result<(), Missing> {
-    let Some(pool) = ledger.pool(account)? else { return Ok(()) };
+    let Some(pool) = ledger.pool(account)? else {
+        return Ok(());
+    };
     if pool.forget_reader(request) {
         return ledger.answer(request, account, Some(Refusal::Expired));
     }
@@ -350,11 +373,15 @@ pub fn expire<L: Ledger>(ledger: &mut L, request: RequestId, account: &L::Accoun
 }
 
 /// A newcomer: served if it fits and overtakes nobody who wants the same, refused if it never fits, else parked.
-fn arrive<L: Ledger>(ledger: &mut L, ticket: TicketOf<L>, claims: &[ClaimOf<L>]) -> Result<Verdict<L::Account>, Missing> {
+fn arrive<L: Ledger>(
+    ledger: &mut L,
+    ticket: TicketOf<L>,
+    claims: &[ClaimOf<L>],
+) -> Result<Verdict<L::Account>, Missing> {
     let parked_max = ledger.parked_max();
     let (mut fits, mut crowded) = (true, None);
     for claim in claims {
-        let Some(pool) = ledger.pool(&claim.account)? else {
+        let Some(pool) = ledger.peek(&claim.account)? else {
             return Ok(Verdict::Refused(claim.account.clone(), Refusal::Unknown));
         };
         if pool.never_fits(claim.quantity) {
@@ -409,7 +436,10 @@ fn wake<L: Ledger>(ledger: &mut L, claims: &[ClaimOf<L>]) -> Result<(), Missing>
                 break;
             }
             leave_queues(ledger, ticket, &claims)?;
-            let others = claims.iter().map(|claim| claim.account.clone()).filter(|other| *other != account);
+            let others = claims
+                .iter()
+                .map(|claim| claim.account.clone())
+                .filter(|other| *other != account);
             accounts.extend(others);
             ledger.note("unparked");
             serve(ledger, ticket, claims, verdict)?;
@@ -425,7 +455,9 @@ fn wake<L: Ledger>(ledger: &mut L, claims: &[ClaimOf<L>]) -> Result<(), Missing>
 type Queued<L> = Option<(TicketOf<L>, Vec<ClaimOf<L>>)>;
 
 fn first_in_queue<L: Ledger>(ledger: &mut L, account: &L::Account) -> Result<Queued<L>, Missing> {
-    let Some(first) = ledger.pool(account)?.and_then(|pool| pool.parked().front().copied()) else { return Ok(None) };
+    let Some(first) = ledger.peek(account)?.and_then(|pool| pool.parked().front().copied()) else {
+        return Ok(None);
+    };
     let claims = match first.ticket {
         Ticket::Direct(_) => vec![Claim::new(account.clone(), first.quantity)],
         Ticket::Saga(saga) => match ledger.hold(saga)? {
@@ -438,10 +470,14 @@ fn first_in_queue<L: Ledger>(ledger: &mut L, account: &L::Account) -> Result<Que
 }
 
 /// What is to become of one who is first in a queue.
-fn judge<L: Ledger>(ledger: &mut L, ticket: &TicketOf<L>, claims: &[ClaimOf<L>]) -> Result<Verdict<L::Account>, Missing> {
+fn judge<L: Ledger>(
+    ledger: &mut L,
+    ticket: &TicketOf<L>,
+    claims: &[ClaimOf<L>],
+) -> Result<Verdict<L::Account>, Missing> {
     let mut served = true;
     for claim in claims {
-        let Some(pool) = ledger.pool(&claim.account)? else {
+        let Some(pool) = ledger.peek(&claim.account)? else {
             return Ok(Verdict::Refused(claim.account.clone(), Refusal::Unknown));
         };
         if pool.never_fits(claim.quantity) {
@@ -469,9 +505,13 @@ fn serve<L: Ledger>(
             }
             Ok(())
         }
-        (Ticket::Direct(request), Verdict::Refused(account, refusal)) => ledger.answer(request, &account, Some(refusal)),
+        (Ticket::Direct(request), Verdict::Refused(account, refusal)) => {
+            ledger.answer(request, &account, Some(refusal))
+        }
         (Ticket::Saga(saga), verdict) => {
-            let Some(Hold::Parked { context, .. }) = ledger.hold(saga)? else { return Ok(()) };
+            let Some(Hold::Parked { context, .. }) = ledger.hold(saga)? else {
+                return Ok(());
+            };
             let context = context.clone();
             match verdict {
                 Verdict::Granted => {

@@ -111,7 +111,12 @@ impl<S> Pool<S> {
     /// Whether a part of it lives in memory only.
     #[must_use]
     pub fn is_pinned(&self) -> bool {
-        self.has_readers() || self.parked.0.iter().any(|parked| matches!(parked.ticket, Ticket::Direct(_)))
+        self.has_readers()
+            || self
+                .parked
+                .0
+                .iter()
+                .any(|parked| matches!(parked.ticket, Ticket::Direct(_)))
     }
 
     /// Adds to the total; `None`, and no change, if that would pass `limit`.
@@ -122,7 +127,9 @@ impl<S> Pool<S> {
     }
 
     pub(super) fn fits(&self, quantity: u64) -> bool {
-        self.total.checked_sub(self.held).is_some_and(|available| quantity <= available)
+        self.total
+            .checked_sub(self.held)
+            .is_some_and(|available| quantity <= available)
     }
 
     /// Even if every hold were undone, this much would not be there.
@@ -154,17 +161,13 @@ impl<S> Pool<S> {
         &self.parked.0
     }
 
-    /// Notes a reader, or says `true` if nothing is held and it can be answered at once.
-    pub(super) fn read(&mut self, request: RequestId) -> bool {
-        if !self.has_holds() {
-            return true;
-        }
+    /// Notes a reader, who has to wait because something is held.
+    pub(super) fn read(&mut self, request: RequestId) {
         self.readers_next.push(request);
         // If nobody waits for the other generation, this one's holds need not wait for company. There are holds, so
         // nobody is done yet.
         let done = self.drained_readers();
         debug_assert!(done.is_empty());
-        false
     }
 
     /// The readers whose wait is over.
@@ -193,7 +196,9 @@ impl<S> Pool<S> {
         self.readers.len() + self.readers_next.len() < waiting
     }
 
-    fn has_holds(&self) -> bool {
+    /// Whether a saga holds some of it.
+    #[must_use]
+    pub fn has_holds(&self) -> bool {
         self.holds != [0; 2]
     }
 
@@ -244,11 +249,16 @@ impl<C, S: Encode<C>> Encode<C> for Queue<S> {
 
 impl<'b, C, S: Decode<'b, C>> Decode<'b, C> for Queue<S> {
     fn decode(decoder: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
-        let length = decoder.array()?.ok_or_else(|| DecodeError::message("a queue has a length"))?;
+        let length = decoder
+            .array()?
+            .ok_or_else(|| DecodeError::message("a queue has a length"))?;
         let mut queue = VecDeque::new();
         for _ in 0..length / 2 {
             let ticket = Ticket::Saga(S::decode(decoder, context)?);
-            queue.push_back(Parked { ticket, quantity: decoder.u64()? });
+            queue.push_back(Parked {
+                ticket,
+                quantity: decoder.u64()?,
+            });
         }
         Ok(Self(queue))
     }

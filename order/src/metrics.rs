@@ -1,0 +1,77 @@
+//! How checkouts end, and how long they take.
+
+use contract::{Event, Reason};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    registry::Registry,
+};
+use saga::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+/// The metrics of checkouts.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    outcomes: Family<Outcome, Counter>,
+    completed: Counter,
+    duration: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let outcomes = Family::default();
+        let completed = outcomes.get_or_create_owned(&Outcome { outcome: "completed" });
+        // Events carry milliseconds, so that is where the buckets begin.
+        let buckets = [
+            0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+        ];
+        Self {
+            outcomes,
+            completed,
+            duration: Histogram::new(buckets),
+        }
+    }
+}
+
+impl Metrics {
+    /// Adds the metrics to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("sagas", "Checkouts decided, by outcome", self.outcomes.clone());
+        registry.register(
+            "saga_duration_seconds",
+            "Time from a checkout's start to its decision",
+            self.duration.clone(),
+        );
+    }
+
+    pub(crate) fn decided(&self, event: &Event, now: Timestamp) {
+        let outcome = match event {
+            Event::CheckoutCompleted(_) => {
+                self.completed.inc();
+                None
+            }
+            Event::CheckoutCancelled(_, reason) => Some(name(reason)),
+            _ => return,
+        };
+        if let Some(outcome) = outcome {
+            self.outcomes.get_or_create(&Outcome { outcome }).inc();
+        }
+        self.duration
+            .observe(now.since(Timestamp(event.checkout().started_at_ms)).as_secs_f64());
+    }
+}
+
+fn name(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::OutOfStock { .. } => "out_of_stock",
+        Reason::UnknownItem { .. } => "unknown_item",
+        Reason::NotEnoughCredit => "not_enough_credit",
+        Reason::UnknownUser => "unknown_user",
+        Reason::Busy => "busy",
+        Reason::Timeout => "timeout",
+    }
+}

@@ -1,0 +1,362 @@
+//! The order service's part in a checkout, the pivot, and its own commands: pure steps.
+
+use std::time::Duration;
+
+use contract::{
+    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, UserId,
+};
+use saga::{
+    Deadline, Destinations, Input, Missing, Participant, Partition, RequestId, Step, Timestamp,
+    minicbor::{self, Decode, Encode},
+    partition_of,
+};
+
+use crate::{
+    metrics::Metrics,
+    record::{Order, OrderKey, Stage},
+};
+
+/// What callers may ask of an order partition.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Create an empty order.
+    Create {
+        /// A new id.
+        order: OrderId,
+        /// Whose.
+        user: UserId,
+    },
+    /// Set orders to a state, whether they exist or not. None of them may be in checkout.
+    Initialise {
+        /// Each with its id.
+        orders: Vec<NewOrder>,
+    },
+    /// Show an order.
+    Find {
+        /// Which.
+        order: OrderId,
+    },
+    /// Add a line.
+    AddItem {
+        /// To which order.
+        order: OrderId,
+        /// Of which item.
+        item: ItemId,
+        /// How many units.
+        quantity: Quantity,
+        /// What one unit costs now.
+        price: Amount,
+    },
+    /// Check the order out, or join the attempt that runs.
+    Checkout {
+        /// Which order.
+        order: OrderId,
+        /// A new name for the attempt, if one is begun.
+        attempt: CheckoutId,
+    },
+}
+
+/// An order to be initialised.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NewOrder {
+    /// Its id.
+    pub order: OrderId,
+    /// Whose.
+    pub user: UserId,
+    /// What.
+    pub lines: Vec<Line>,
+    /// What it costs.
+    pub total_cost: Amount,
+}
+
+/// What callers are told.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Reply {
+    /// It is done.
+    #[n(0)]
+    Done,
+    /// The order was created.
+    #[n(1)]
+    Created(#[n(0)] OrderId),
+    /// The order that was asked for.
+    #[n(2)]
+    Found {
+        /// The order.
+        #[n(0)]
+        order: Order,
+    },
+    /// There is no such order.
+    #[n(3)]
+    Unknown(#[n(0)] OrderId),
+    /// It cannot be changed while it is being checked out.
+    #[n(4)]
+    InCheckout,
+    /// It cannot be changed once it is paid.
+    #[n(5)]
+    Paid,
+    /// It has as many lines as it may have.
+    #[n(6)]
+    TooManyLines,
+    /// Its sum would be more than can be counted.
+    #[n(7)]
+    TooLarge,
+    /// There is nothing in it to check out.
+    #[n(8)]
+    Empty,
+    /// The checkout was cancelled and undone.
+    #[n(9)]
+    Cancelled(#[n(0)] Reason),
+}
+
+/// The order service.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    timeout: Duration,
+    metrics: Metrics,
+}
+
+impl Orders {
+    /// The service, cancelling checkouts that take longer than `timeout`.
+    #[must_use]
+    pub fn new(timeout: Duration, metrics: Metrics) -> Self {
+        Self { timeout, metrics }
+    }
+
+    /// How long a checkout may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+impl Participant for Orders {
+    type Key = OrderKey;
+    type Record = Order;
+    type Command = Command;
+    type Reply = Reply;
+    type Event = Event;
+
+    fn name(&self) -> &'static str {
+        "order"
+    }
+
+    fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
+        match input {
+            Input::Command { request, command } => self.command(step, request, command),
+            Input::Event(event) => match event {
+                Event::PaymentAuthorized(checkout) => decide(step, checkout, None),
+                Event::StockRefused(checkout, _, reason) | Event::PaymentRefused(checkout, reason) => {
+                    decide(step, checkout, Some(reason))
+                }
+                _ => Ok(()),
+            },
+            Input::Deadline(key) => match step.get(key)?.map(|order| &order.stage) {
+                Some(Stage::InCheckout(checkout)) => {
+                    let checkout = checkout.clone();
+                    decide(step, &checkout, Some(&Reason::Timeout))
+                }
+                _ => Ok(()),
+            },
+            Input::Expired { .. } => Ok(()),
+        }
+    }
+
+    fn destinations(&self, event: &Event, partitions: Partition, to: &mut Destinations) {
+        if let Event::PaymentAuthorized(_) | Event::StockRefused(..) | Event::PaymentRefused(..) = event {
+            to.add(partition_of(event.checkout().order.as_str().as_bytes(), partitions));
+        }
+    }
+
+    fn deadline(&self, own: &Event) -> Option<Deadline<OrderKey>> {
+        let key = |checkout: &Checkout| OrderKey(checkout.order.clone());
+        match own {
+            Event::CheckoutStarted(checkout) => {
+                let length = Duration::from_millis(checkout.timeout_ms);
+                let at = Timestamp(checkout.started_at_ms).after(length);
+                Some(Deadline::Set {
+                    key: key(checkout),
+                    at,
+                    length,
+                })
+            }
+            Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, _) => {
+                Some(Deadline::Clear { key: key(checkout) })
+            }
+            _ => None,
+        }
+    }
+
+    fn prefetch(&self, input: &Input<'_, Self>, keys: &mut Vec<OrderKey>) {
+        match input {
+            Input::Command { command, .. } => match command {
+                Command::Initialise { orders } => keys.extend(orders.iter().map(|new| OrderKey(new.order.clone()))),
+                Command::Create { order, .. }
+                | Command::Find { order }
+                | Command::AddItem { order, .. }
+                | Command::Checkout { order, .. } => keys.push(OrderKey(order.clone())),
+            },
+            Input::Event(event) => keys.push(OrderKey(event.checkout().order.clone())),
+            Input::Expired { .. } | Input::Deadline(_) => {}
+        }
+    }
+
+    fn committed(&self, own: &Event, now: Timestamp) {
+        self.metrics.decided(own, now);
+    }
+
+    fn is_final(&self, reply: &Reply) -> bool {
+        // A checkout that found no place to wait may be tried again, and so may a change of an order in checkout.
+        !matches!(reply, Reply::Cancelled(Reason::Busy) | Reply::InCheckout)
+    }
+}
+
+impl Orders {
+    fn command(&self, step: &mut Step<'_, Self>, request: RequestId, command: &Command) -> Result<(), Missing> {
+        let reply = match command {
+            Command::Create { order, user } => {
+                step.put(&OrderKey(order.clone()), Order::new(user.clone()));
+                Reply::Created(order.clone())
+            }
+            Command::Initialise { orders } => initialise(step, orders)?,
+            Command::Find { order } => match step.get(&OrderKey(order.clone()))? {
+                Some(found) => Reply::Found {
+                    order: Order {
+                        waiting: Vec::new(),
+                        ..found.clone()
+                    },
+                },
+                None => Reply::Unknown(order.clone()),
+            },
+            Command::AddItem {
+                order,
+                item,
+                quantity,
+                price,
+            } => add_item(step, order, item, *quantity, *price)?,
+            Command::Checkout { order, attempt } => match self.begin(step, request, order, *attempt)? {
+                Some(reply) => reply,
+                None => return Ok(()),
+            },
+        };
+        step.reply(request, reply);
+        Ok(())
+    }
+
+    /// Begins an attempt or joins the one that runs; `None`: the reply comes with the decision.
+    fn begin(
+        &self,
+        step: &mut Step<'_, Self>,
+        request: RequestId,
+        order: &OrderId,
+        attempt: CheckoutId,
+    ) -> Result<Option<Reply>, Missing> {
+        let (now, key) = (step.now(), OrderKey(order.clone()));
+        match step.get(&key)?.map(|found| &found.stage) {
+            None => return Ok(Some(Reply::Unknown(order.clone()))),
+            Some(Stage::Paid) => return Ok(Some(Reply::Done)),
+            Some(Stage::Open | Stage::InCheckout(_)) => {}
+        }
+        let Some(found) = step.edit(&key)? else { return Ok(None) };
+        if let Stage::InCheckout(_) = found.stage {
+            found.waiting.push(request);
+            return Ok(None);
+        }
+        let Some(lines) = found.merged_lines() else {
+            return Ok(Some(Reply::TooLarge));
+        };
+        if lines.is_empty() {
+            return Ok(Some(Reply::Empty));
+        }
+        let checkout = Checkout::from(CheckoutData {
+            id: attempt,
+            order: order.clone(),
+            user: found.user.clone(),
+            amount: found.total_cost,
+            lines,
+            started_at_ms: now.0,
+            timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+        });
+        found.attempts += 1;
+        found.stage = Stage::InCheckout(checkout.clone());
+        found.waiting.push(request);
+        step.emit(Event::CheckoutStarted(checkout));
+        Ok(None)
+    }
+}
+
+/// The saga's one decision point: what is committed here stands.
+fn decide(step: &mut Step<'_, Orders>, checkout: &Checkout, refused: Option<&Reason>) -> Result<(), Missing> {
+    let key = OrderKey(checkout.order.clone());
+    match step.get(&key)?.map(|order| &order.stage) {
+        Some(Stage::InCheckout(running)) if running.id == checkout.id => {}
+        // The attempt was decided already: what still comes from it changes nothing.
+        _ => return Ok(()),
+    }
+    let Some(order) = step.edit(&key)? else { return Ok(()) };
+    let waiting = std::mem::take(&mut order.waiting);
+    let (stage, reply, event) = match refused {
+        None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout.clone())),
+        Some(reason) => {
+            let cancelled = Event::CheckoutCancelled(checkout.clone(), reason.clone());
+            (Stage::Open, Reply::Cancelled(reason.clone()), cancelled)
+        }
+    };
+    order.stage = stage;
+    step.emit(event);
+    for request in waiting {
+        step.reply(request, reply.clone());
+    }
+    Ok(())
+}
+
+fn initialise(step: &mut Step<'_, Orders>, orders: &[NewOrder]) -> Result<Reply, Missing> {
+    for new in orders {
+        if let Some(Stage::InCheckout(_)) = step.get(&OrderKey(new.order.clone()))?.map(|order| &order.stage) {
+            return Ok(Reply::InCheckout);
+        }
+    }
+    for new in orders {
+        let order = Order {
+            lines: new.lines.clone(),
+            total_cost: new.total_cost,
+            ..Order::new(new.user.clone())
+        };
+        step.put(&OrderKey(new.order.clone()), order);
+    }
+    Ok(Reply::Done)
+}
+
+fn add_item(
+    step: &mut Step<'_, Orders>,
+    order: &OrderId,
+    item: &ItemId,
+    quantity: Quantity,
+    price: Amount,
+) -> Result<Reply, Missing> {
+    let key = OrderKey(order.clone());
+    let Some(found) = step.get(&key)? else {
+        return Ok(Reply::Unknown(order.clone()));
+    };
+    match found.stage {
+        Stage::Open => {}
+        Stage::InCheckout(_) => return Ok(Reply::InCheckout),
+        Stage::Paid => return Ok(Reply::Paid),
+    }
+    if found.lines.len() >= LINES_MAX {
+        return Ok(Reply::TooManyLines);
+    }
+    let total = price
+        .checked_mul(quantity)
+        .and_then(|cost| found.total_cost.checked_add(cost));
+    let (Some(total_cost), Some(_)) = (total, found.quantity_with(item, quantity)) else {
+        return Ok(Reply::TooLarge);
+    };
+    if let Some(found) = step.edit(&key)? {
+        found.lines.push(Line {
+            item: item.clone(),
+            quantity,
+        });
+        found.total_cost = total_cost;
+    }
+    Ok(Reply::Done)
+}

@@ -1,0 +1,245 @@
+//! Stock's public routes: from a path to a command, and from a reply to an answer.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use contract::{Amount, Answer, Id, ItemId};
+use saga::{Handle, Partition};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{
+    Idempotency, Path, Problem,
+    call::{
+        AMOUNT_TOO_LARGE, BUSY, Message, Parts, Waits, call, call_in_parts, check_bulk, in_parts, new_name, numbers_of,
+    },
+    openapi::{AnyProblem, Conflict, KeyReused, NotFound},
+};
+
+use crate::{
+    participant::{Command, Reply, Stock},
+    problems,
+};
+
+/// What the routes work with.
+#[derive(Clone, Debug)]
+struct Shop {
+    handle: Handle<Stock>,
+    waits: Waits,
+}
+
+/// The routes under `/stock`.
+pub fn router(handle: Handle<Stock>, waits: Waits) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(create_item))
+        .routes(routes!(find_item))
+        .routes(routes!(add_stock))
+        .routes(routes!(subtract_stock))
+        .routes(routes!(initialise_items))
+        .with_state(Arc::new(Shop { handle, waits }))
+}
+
+/// The name of a new item.
+#[derive(Debug, Serialize, ToSchema)]
+struct CreatedItem {
+    #[schema(value_type = String)]
+    item_id: ItemId,
+}
+
+/// An item's units and price.
+#[derive(Debug, Serialize, ToSchema)]
+struct FoundItem {
+    #[schema(value_type = u64)]
+    stock: Amount,
+    #[schema(value_type = u64)]
+    price: Amount,
+}
+
+/// Creates an item with a price and no units.
+#[utoipa::path(
+    post, path = "/stock/item/create/{price}", tag = "stock",
+    params(("price" = u64, Path, description = "What one unit costs."), Idempotency),
+    responses((status = 200, body = CreatedItem), AnyProblem, KeyReused),
+)]
+async fn create_item(
+    State(shop): State<Arc<Shop>>,
+    Path(price): Path<Amount>,
+    key: Idempotency,
+) -> Result<Json<CreatedItem>, Problem> {
+    let (partition, item) = new_name(
+        &shop.handle,
+        &key,
+        || ItemId(Id::from_random(rand::random())),
+        ItemId::as_str,
+    );
+    match call(&shop.handle, partition, Command::Create { item, price }, key, None).await? {
+        Reply::Created(item_id) => Ok(Json(CreatedItem { item_id })),
+        other => Err(problem(other)),
+    }
+}
+
+/// Shows an item. Waits for checkouts that hold some of it and may still be undone.
+#[utoipa::path(
+    get, path = "/stock/find/{item_id}", tag = "stock",
+    params(("item_id" = String, Path, description = "The item.")),
+    responses((status = 200, body = FoundItem), AnyProblem, NotFound),
+)]
+async fn find_item(State(shop): State<Arc<Shop>>, Path(item): Path<ItemId>) -> Result<Json<FoundItem>, Problem> {
+    let partition = shop.handle.partition_of(item.as_str().as_bytes());
+    let patience = Some(shop.waits.read);
+    match call(
+        &shop.handle,
+        partition,
+        Command::Find { item },
+        Idempotency::default(),
+        patience,
+    )
+    .await?
+    {
+        Reply::Found { stock, price } => Ok(Json(FoundItem { stock, price })),
+        Reply::Busy(item) => Err(
+            Problem::unavailable("checkouts hold units of the item and did not end in time", 1)
+                .with("item_id", item.as_str()),
+        ),
+        other => Err(problem(other)),
+    }
+}
+
+/// Adds units.
+#[utoipa::path(
+    post, path = "/stock/add/{item_id}/{amount}", tag = "stock",
+    params(
+        ("item_id" = String, Path, description = "The item."),
+        ("amount" = u64, Path, description = "How many units."),
+        Idempotency,
+    ),
+    responses((status = 200, description = "They were added."), AnyProblem, NotFound, KeyReused),
+)]
+async fn add_stock(
+    State(shop): State<Arc<Shop>>,
+    Path((item, amount)): Path<(ItemId, Amount)>,
+    key: Idempotency,
+) -> Result<&'static str, Problem> {
+    let partition = shop.handle.partition_of(item.as_str().as_bytes());
+    done(
+        call(&shop.handle, partition, Command::Add { item, amount }, key, None).await?,
+        "stock added",
+    )
+}
+
+/// Takes units away. Waits for checkouts if the units would be there once those that are running were undone.
+#[utoipa::path(
+    post, path = "/stock/subtract/{item_id}/{amount}", tag = "stock",
+    params(
+        ("item_id" = String, Path, description = "The item."),
+        ("amount" = u64, Path, description = "How many units."),
+        Idempotency,
+    ),
+    responses((status = 200, description = "They were taken away."), AnyProblem, NotFound, Conflict, KeyReused),
+)]
+async fn subtract_stock(
+    State(shop): State<Arc<Shop>>,
+    Path((item, amount)): Path<(ItemId, Amount)>,
+    key: Idempotency,
+) -> Result<&'static str, Problem> {
+    let partition = shop.handle.partition_of(item.as_str().as_bytes());
+    let patience = Some(shop.waits.change);
+    done(
+        call(
+            &shop.handle,
+            partition,
+            Command::Subtract { item, amount },
+            key,
+            patience,
+        )
+        .await?,
+        "stock subtracted",
+    )
+}
+
+/// Sets items "0" to "n-1" to a stock and a price, whether they exist or not. For tests and benchmarks.
+#[utoipa::path(
+    post, path = "/stock/batch_init/{n}/{starting_stock}/{item_price}", tag = "stock",
+    params(
+        ("n" = u64, Path, description = "How many items, at most 10,000,000."),
+        ("starting_stock" = u64, Path, description = "The units of each."),
+        ("item_price" = u64, Path, description = "The price of each."),
+        Idempotency,
+    ),
+    responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
+)]
+async fn initialise_items(
+    State(shop): State<Arc<Shop>>,
+    Path((count, stock, price)): Path<(Amount, Amount, Amount)>,
+    key: Idempotency,
+) -> Result<Json<Message>, Problem> {
+    check_bulk(count.get())?;
+    let handle = &shop.handle;
+    let parts = initial_parts(handle.partitions(), count, stock, price);
+    let nothing = Command::Initialise {
+        items: Vec::new(),
+        stock,
+        price,
+    };
+    call_in_parts(handle, parts, nothing, Reply::Done, problem, key).await?;
+    Ok(Json(Message {
+        msg: "Batch init for stock successful",
+    }))
+}
+
+fn initial_parts(partitions: Partition, count: Amount, stock: Amount, price: Amount) -> Parts<Command> {
+    Box::new((0..partitions).flat_map(move |partition| {
+        let items = numbers_of(partition, partitions, count.get()).map(|number| ItemId(Id::from_number(number)));
+        in_parts(items).map(move |items| (partition, Command::Initialise { items, stock, price }))
+    }))
+}
+
+fn done(reply: Reply, text: &'static str) -> Result<&'static str, Problem> {
+    if reply == Reply::Done {
+        Ok(text)
+    } else {
+        Err(problem(reply))
+    }
+}
+
+#[cold]
+fn problem(reply: Reply) -> Problem {
+    match reply {
+        Reply::Unknown(item) => Problem::not_found(format!("there is no item {item}")).with("item_id", item.as_str()),
+        Reply::OutOfStock(item) => {
+            Problem::new(&problems::OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
+        }
+        Reply::TooLarge(item) => Problem::new(
+            &AMOUNT_TOO_LARGE,
+            format!("item {item} would have more units than can be counted"),
+        )
+        .with("item_id", item.as_str()),
+        Reply::Busy(item) => Problem::new(&BUSY, format!("checkouts hold units of item {item}"))
+            .with("item_id", item.as_str())
+            .retry_after_seconds(1),
+        Reply::Done | Reply::Created(_) | Reply::Found { .. } => Problem::internal("a reply that fits no request"),
+    }
+}
+
+/// What other services may ask stock.
+#[derive(Clone, Debug)]
+pub struct StockQueries(pub Handle<Stock>);
+
+impl StockQueries {
+    /// See [`contract::Queries::price`].
+    #[must_use]
+    pub fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>> {
+        Box::pin(async move {
+            let partition = self.0.partition_of(item.as_str().as_bytes());
+            match self
+                .0
+                .call(partition, Command::Price { item }, saga::CallOptions::default())
+                .await
+            {
+                Ok(Reply::Found { price, .. }) => Ok(Some(price)),
+                Ok(_) => Ok(None),
+                Err(_) => Err(contract::QueryError::Unavailable),
+            }
+        })
+    }
+}
