@@ -1,1 +1,28 @@
-//! Being written.
+//! What every HTTP service shares. It knows no domain.
+//!
+//! ```text
+//!  socket ─▶ server::serve ─▶ metrics ─▶ route ─▶ Path<T>, Idempotency ─▶ handler ─▶ reply or Problem
+//!            bounds, drain    by route            400 as a Problem
+//! ```
+//!
+//! A service writes handlers that take [`Path`] and [`Idempotency`] and answer `Result<_, Problem>`, documents them
+//! with `#[utoipa::path]` and the building blocks in [`openapi`], and hands out an `OpenApiRouter`. [`Site`] joins the
+//! routers of one process with the routes that every process has (health, metrics, documents), and [`server::serve`]
+//! puts it on a listener. `tests/http/toy.rs` is a whole service in miniature.
+
+pub mod call;
+mod idempotency;
+pub mod logs;
+pub mod metrics;
+pub mod openapi;
+mod path;
+pub mod problem;
+mod readiness;
+pub mod server;
+mod site;
+
+pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey};
+pub use path::Path;
+pub use problem::Problem;
+pub use readiness::{Readiness, Report};
+pub use site::Site;

@@ -1,0 +1,112 @@
+//! The `Idempotency-Key` request header, after the IETF draft "The Idempotency-Key HTTP Header Field"
+//! (draft-ietf-httpapi-idempotency-key-header).
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
+};
+use smol_str::{SmolStr, SmolStrBuilder};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::Problem;
+
+#[cfg(test)]
+mod tests;
+
+/// The most characters a key may have. Every key is kept for as long as its reply, so it has to be short; 128 leave
+/// room for a UUID with a good deal of context around it.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
+
+pub(crate) static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A request that may be repeated, as its client named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The key: 1 to [`IDEMPOTENCY_KEY_CHARS_MAX`] visible ASCII characters (`!` to `~`).
+    pub key: SmolStr,
+    /// What was asked for: a hash of the method and of the path with its query, exactly as sent. One key with two
+    /// fingerprints is [`Problem::idempotency_key_reused`].
+    ///
+    /// It is XXH3-64 with XXH3-64 of the method as its seed, the same in every version and on every machine, so it
+    /// may be stored. It tells mistakes apart, not attacks: whoever constructs two requests of one fingerprint gets
+    /// the reply of the first for the second, and harms nobody else.
+    pub fingerprint: u64,
+}
+
+/// The request's key, if it has one.
+///
+/// The header's value is a string of RFC 8941 (`"8e03978e-40d5"`); the bare `8e03978e-40d5`, which most clients send,
+/// means the same key.
+///
+/// # Errors
+/// [`crate::problem::kinds::MALFORMED`] when the header is there more than once or is not a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Idempotency(pub Option<RequestKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(key) = key_in(&parts.headers)? else {
+            return Ok(Self(None));
+        };
+        let fingerprint = fingerprint(&parts.method, &parts.uri);
+        Ok(Self(Some(RequestKey { key, fingerprint })))
+    }
+}
+
+fn key_in(headers: &HeaderMap) -> Result<Option<SmolStr>, Problem> {
+    let mut values = headers.get_all(&HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed("is there more than once"));
+    }
+    parse(value).map(Some).map_err(malformed)
+}
+
+fn parse(value: &HeaderValue) -> Result<SmolStr, &'static str> {
+    let text = value.to_str().map_err(|_| "has characters outside ASCII")?.trim_ascii();
+    let key = match text.strip_prefix('"') {
+        Some(quoted) => unquote(quoted)?,
+        None if text.contains(['"', '\\', ',', ';']) => return Err("has to be in double quotes"),
+        None => SmolStr::new(text),
+    };
+    if key.is_empty() {
+        return Err("is empty");
+    }
+    if key.len() > IDEMPOTENCY_KEY_CHARS_MAX {
+        return Err("has more than 128 characters");
+    }
+    if key.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err("has a space in it");
+    }
+    Ok(key)
+}
+
+/// What is between the quotes, where `rest` starts after the opening one: `\"` and `\\` are the only escapes.
+fn unquote(rest: &str) -> Result<SmolStr, &'static str> {
+    let mut key = SmolStrBuilder::new();
+    let mut characters = rest.chars();
+    loop {
+        match characters.next() {
+            None => return Err("has no closing quote"),
+            Some('"') if characters.as_str().is_empty() => return Ok(key.finish()),
+            Some('"') => return Err("goes on after the closing quote"),
+            Some('\\') => match characters.next() {
+                Some(escaped @ ('"' | '\\')) => key.push(escaped),
+                _ => return Err("has an unknown escape"),
+            },
+            Some(character) => key.push(character),
+        }
+    }
+}
+
+#[cold]
+fn malformed(complaint: &str) -> Problem {
+    Problem::malformed(format!("the Idempotency-Key header {complaint}")).with("header", "Idempotency-Key")
+}
+
+fn fingerprint(method: &Method, uri: &Uri) -> u64 {
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    xxh3_64_with_seed(path.as_bytes(), xxh3_64(method.as_str().as_bytes()))
+}

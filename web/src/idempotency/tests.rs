@@ -1,0 +1,101 @@
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderValue, Request},
+};
+
+use super::{HEADER, Idempotency, RequestKey};
+use crate::{Problem, problem::kinds};
+
+async fn extract(method: &str, path: &str, values: &[&str]) -> Result<Idempotency, Problem> {
+    let mut request = Request::builder().method(method).uri(path);
+    for value in values {
+        request = request.header(&HEADER, HeaderValue::from_str(value).unwrap());
+    }
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    Idempotency::from_request_parts(&mut parts, &()).await
+}
+
+async fn request_key(method: &str, path: &str, value: &str) -> RequestKey {
+    extract(method, path, &[value]).await.unwrap().0.unwrap()
+}
+
+async fn key(value: &str) -> String {
+    request_key("POST", "/toy", value).await.key.to_string()
+}
+
+#[tokio::test]
+async fn a_request_without_the_header_has_no_key() {
+    assert_eq!(extract("POST", "/toy", &[]).await.unwrap(), Idempotency(None));
+}
+
+#[tokio::test]
+async fn quoted_and_bare_are_the_same_key() {
+    assert_eq!(key("\"8e03978e-40d5\"").await, "8e03978e-40d5");
+    assert_eq!(key("8e03978e-40d5").await, "8e03978e-40d5");
+    assert_eq!(key(r#""a\"b\\c""#).await, r#"a"b\c"#);
+    assert_eq!(key(&"k".repeat(128)).await, "k".repeat(128));
+    assert_eq!(key(&format!("\"{}\"", "\\\\".repeat(128))).await, "\\".repeat(128));
+}
+
+#[tokio::test]
+async fn what_is_not_a_key_is_malformed() {
+    let long = "k".repeat(129);
+    let long_quoted = format!("\"{long}\"");
+    let bad = [
+        "",
+        "\"\"",
+        "\"",
+        "a b",
+        "\"a b\"",
+        "\"a",
+        "a\"",
+        "\"a\"b",
+        "\"a\";x=1",
+        "\"a\", \"b\"",
+        "a,b",
+        "a;b",
+        "a\\b",
+        "\"a\\n\"",
+        "\"a\\",
+        "clé",
+        &long,
+        &long_quoted,
+    ];
+    for value in bad {
+        let problem = extract("POST", "/toy", &[value]).await.expect_err(value);
+        assert_eq!(problem.kind(), &kinds::MALFORMED, "{value}");
+        assert!(problem.detail().contains("Idempotency-Key"), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_there_twice_is_malformed_even_if_both_agree() {
+    assert!(extract("POST", "/toy", &["a", "a"]).await.is_err());
+}
+
+#[tokio::test]
+async fn the_fingerprint_tells_methods_paths_and_queries_apart() {
+    let requests = [
+        ("POST", "/toy/1"),
+        ("PUT", "/toy/1"),
+        ("POST", "/toy/2"),
+        ("POST", "/toy/1?a=1"),
+        ("POST", "/toy/1?a=2"),
+        ("POST", "/toy/%31"),
+    ];
+    let mut fingerprints = Vec::new();
+    for (method, path) in requests {
+        fingerprints.push(request_key(method, path, "k").await.fingerprint);
+    }
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    assert_eq!(fingerprints.len(), requests.len());
+}
+
+/// Fingerprints are stored beside replies: were the function to change, every repetition that spans the upgrade would
+/// be refused as a reused key.
+#[tokio::test]
+async fn the_fingerprint_is_the_one_that_older_versions_stored() {
+    let fingerprint = request_key("POST", "/stock/add/7/5?dry=1", "k").await.fingerprint;
+    assert_eq!(fingerprint, 7_834_148_739_187_644_904);
+}

@@ -1,0 +1,200 @@
+//! A client that sends bytes and reads bytes, so that what is wrong on the wire can be sent too.
+
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+use web::{
+    Readiness,
+    server::{self, Settings, serve},
+};
+
+use crate::toy;
+
+/// No answer in these tests takes longer, except where one is not to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A toy service on a port of its own.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) readiness: Readiness,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) ended: JoinHandle<Result<(), server::Error>>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Settings::default(), Duration::ZERO).await
+    }
+
+    /// `notice` is how long the server goes on accepting after it was told to stop.
+    pub(crate) async fn start_with(settings: Settings, notice: Duration) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let readiness = Readiness::new();
+        readiness.ready();
+        let (router, _) = toy::site(readiness.clone());
+        let (stop, stopped) = oneshot::channel();
+        let signal = async {
+            let _ = stopped.await;
+        };
+        let shutdown = readiness.clone().drain_after(signal, notice);
+        let ended = tokio::spawn(serve(listener, router, settings, shutdown));
+        Self {
+            address,
+            readiness,
+            stop,
+            ended,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Sends one request on a connection of its own. `head` is what stands before the `Host` header.
+    pub(crate) async fn ask(&self, head: &str) -> Reply {
+        let mut connection = self.connect().await;
+        connection.send(request(head)).await;
+        connection.reply().await
+    }
+}
+
+/// A request without a body: `head` is the request's line and its headers, separated by line feeds.
+pub(crate) fn request(head: &str) -> Vec<u8> {
+    let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
+    let mut request = format!("{line} HTTP/1.1\r\nHost: toy\r\n");
+    for header in headers.lines() {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    request.into_bytes()
+}
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) version: String,
+    pub(crate) status: u16,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
+    }
+
+    /// The slug of the problem that this reply is, checked to be one in every respect.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let body = self.json();
+        assert_eq!(body["status"], self.status);
+        assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+        let slug = body["type"].as_str().and_then(|kind| kind.strip_prefix("/problems/"));
+        slug.expect("a type below /problems/").to_owned()
+    }
+}
+
+impl Connection {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends what may find the connection closed.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// The next reply, with the body that its `Content-Length` promises.
+    pub(crate) async fn reply(&mut self) -> Reply {
+        self.next(true).await
+    }
+
+    /// The next reply to a HEAD request.
+    pub(crate) async fn reply_without_body(&mut self) -> Reply {
+        self.next(false).await
+    }
+
+    async fn next(&mut self, with_body: bool) -> Reply {
+        let head_bytes = loop {
+            if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(
+                self.receive().await > 0,
+                "closed instead of a reply: {:?}",
+                self.received
+            );
+        };
+        let head: Vec<u8> = self.received.drain(..head_bytes).collect();
+        let mut reply = parse_head(std::str::from_utf8(&head).unwrap());
+        let length = reply
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
+        if with_body {
+            while self.received.len() < length {
+                assert!(self.receive().await > 0, "closed inside a body");
+            }
+            reply.body = self.received.drain(..length).collect();
+        }
+        reply
+    }
+
+    /// Whether the server closes the connection within `patience` without sending anything more.
+    pub(crate) async fn closes_within(&mut self, patience: Duration) -> bool {
+        assert_eq!(self.received, b"", "bytes nobody asked for");
+        timeout(patience, self.receive()).await.is_ok_and(|bytes| bytes == 0)
+    }
+
+    /// Reads more; 0 when the server closed or reset the connection.
+    async fn receive(&mut self) -> usize {
+        let read = self.stream.read_buf(&mut self.received);
+        timeout(PATIENCE, read).await.expect("an answer in time").unwrap_or(0)
+    }
+}
+
+fn parse_head(head: &str) -> Reply {
+    let mut lines = head.lines();
+    let mut status_line = lines.next().unwrap().split(' ');
+    let version = status_line.next().unwrap().to_owned();
+    let status = status_line.next().unwrap().parse().unwrap();
+    let headers = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    Reply {
+        version,
+        status,
+        headers,
+        body: Vec::new(),
+    }
+}
