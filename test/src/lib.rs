@@ -14,6 +14,7 @@ pub mod audit;
 pub mod binary;
 pub mod client;
 pub mod exposition;
+pub mod fixture;
 pub mod load;
 pub mod market;
 pub mod problem;
@@ -23,6 +24,7 @@ pub mod shop;
 
 pub use audit::audit;
 pub use client::{Answer, Client, NoAnswer};
+pub use fixture::Fixture;
 pub use market::{Market, Placed};
 pub use problem::Problem;
 pub use server::{Exit, Server, Settings, Store};

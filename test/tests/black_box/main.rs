@@ -1,0 +1,16 @@
+//! What sagamart promises its users, each promise tried on the real binary.
+
+mod api;
+mod bad_input;
+mod checkout;
+mod command_line;
+mod connections;
+mod contention;
+mod course;
+mod crash;
+mod data_directory;
+mod disk;
+mod drain;
+mod idempotency;
+mod observability;
+mod reads;
