@@ -45,6 +45,8 @@ pub struct Settings {
     pub checkout_timeout_seconds: Option<u32>,
     /// More arguments of `serve`.
     pub arguments: Vec<String>,
+    /// Environment variables, by name.
+    pub environment: Vec<(&'static str, String)>,
     /// A program and its arguments that starts the server in its turn, such as `prlimit`.
     pub wrapper: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl Default for Settings {
             partitions: None,
             checkout_timeout_seconds: None,
             arguments: Vec::new(),
+            environment: Vec::new(),
             wrapper: Vec::new(),
         }
     }
@@ -100,6 +103,7 @@ impl Settings {
                 command.env_remove(name);
             }
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -125,7 +125,6 @@ async fn crossing_orders_over_partitions_do_not_block_each_other() {
 async fn an_order_is_charged_for_exactly_the_lines_it_shows() {
     let fixture = Fixture::with(Settings::partitions(4)).await;
     let shop = &fixture.shop;
-    let (mut added_first, mut refused) = (0, 0);
     for _ in 0..60 {
         let user = shop.user_with(1_000).await;
         let (item, extra) = (shop.item_with(10, 100).await, shop.item_with(1, 100).await);
@@ -142,11 +141,10 @@ async fn an_order_is_charged_for_exactly_the_lines_it_shows() {
         for outcome in [one, two, three] {
             match outcome.slug() {
                 "succeeded" => added += 1,
-                "order-in-checkout" | "order-paid" => refused += 1,
+                "order-in-checkout" | "order-paid" => {}
                 _ => panic!("{outcome:?}"),
             }
         }
-        added_first += added;
         let found = shop.order(&order).await;
         assert_eq!(
             found.items.len() as u64,
@@ -160,7 +158,6 @@ async fn an_order_is_charged_for_exactly_the_lines_it_shows() {
             (99, 100 - 2 * added)
         );
     }
-    assert!(added_first > 0 || refused > 0);
 }
 
 #[tokio::test]
