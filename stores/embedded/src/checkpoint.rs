@@ -1,0 +1,165 @@
+//! The threads that move what has gathered in memory into the base, so that the journal stays short.
+//!
+//! ```text
+//!  freeze ─▶ wait until the frozen commits are durable ─▶ write into the base ─▶ install ─▶ thaw, retire segments
+//! ```
+//!
+//! A freeze falls into the middle of the open group `g`. The base's marker then says `g - 1`, and whoever recovers
+//! replays frame `g` over a base that holds its first half: words are physical, so that does no harm. The base is never
+//! ahead of the journal, because nothing is installed before frame `g` is durable.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::{
+    base::{BaseError, Checkpoint},
+    options::FaultPoint,
+    records::Table,
+    replay::Marker,
+    shared::{PoisonOnPanic, Shared, lock},
+    stats::{add, add_time},
+};
+
+/// How many checkpoints may lie on top of each other before the next one waits for merging. It bounds the cost of a
+/// read and the base's size on disk.
+const UNMERGED_MAX: usize = 12;
+
+#[derive(Debug)]
+enum Failure {
+    Io(io::Error),
+    Base(BaseError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(formatter),
+            Self::Base(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<BaseError> for Failure {
+    fn from(error: BaseError) -> Self {
+        Self::Base(error)
+    }
+}
+
+/// Writes checkpoints until the base is stopped.
+pub(crate) fn run_checkpoints(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
+    let _guard = PoisonOnPanic(Arc::clone(shared));
+    loop {
+        shared.bell.wait_until(|| {
+            let is_due = shared.dirty_bytes.load(Ordering::Relaxed) >= shared.options.checkpoint_bytes;
+            shared.base.is_stopped() || (is_due && shared.base.unmerged() < UNMERGED_MAX)
+        });
+        if shared.base.is_stopped() {
+            return;
+        }
+        let result = write_checkpoint(shared);
+        if shared.base.is_stopped() {
+            return;
+        }
+        if let Err(failure) = result {
+            shared.poison(&format!("a checkpoint failed: {failure}"));
+            return;
+        }
+        merge_wanted.store(true, Ordering::SeqCst);
+        shared.bell.ring();
+    }
+}
+
+/// Merges checkpoints inside the base until it is stopped.
+pub(crate) fn run_merges(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
+    let _guard = PoisonOnPanic(Arc::clone(shared));
+    loop {
+        shared.bell.wait_until(|| shared.base.is_stopped() || merge_wanted.swap(false, Ordering::SeqCst));
+        loop {
+            if shared.base.is_stopped() {
+                return;
+            }
+            let started = Instant::now();
+            let result = merge(shared);
+            add_time(&shared.counters.merge_nanoseconds, started.elapsed());
+            shared.bell.ring();
+            match result {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if shared.base.is_stopped() => return,
+                Err(failure) => return shared.poison(&format!("merging the base failed: {failure}")),
+            }
+        }
+    }
+}
+
+fn merge(shared: &Shared) -> Result<bool, Failure> {
+    shared.options.check(FaultPoint::Compaction)?;
+    Ok(shared.base.compact_once()?)
+}
+
+fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
+    let started = Instant::now();
+    let (checkpoint, newest_group) = freeze(shared);
+    let check = |point| shared.options.check(point);
+    check(FaultPoint::CheckpointFrozen)?;
+
+    shared.durability.request(newest_group);
+    shared.bell.wait_until(|| shared.base.is_stopped() || shared.durability.durable() >= newest_group);
+    let ingestion = shared.base.ingest(&checkpoint)?;
+    check(FaultPoint::CheckpointWritten)?;
+    let records = ingestion.install()?;
+    check(FaultPoint::CheckpointInstalled)?;
+
+    thaw(shared, &checkpoint);
+    shared.pool.retire_below(checkpoint.marker.segment)?;
+    add(&shared.counters.checkpoints, 1);
+    add(&shared.counters.checkpoint_records, records);
+    add_time(&shared.counters.checkpoint_nanoseconds, started.elapsed());
+    tracing::debug!(records, duration = ?started.elapsed(), "checkpoint");
+    check(FaultPoint::CheckpointFinished)?;
+    Ok(())
+}
+
+/// Sets aside everything that the base does not hold. Returns with it the newest group that it has a part of.
+fn freeze(shared: &Shared) -> (Checkpoint, u64) {
+    // In this order: the frames after the marker's are all in this segment or later ones.
+    let segment = shared.segment.load(Ordering::SeqCst);
+    let open = shared.open();
+    let (frame, services) = (open.group - 1, open.services.clone());
+    drop(open);
+    shared.dirty_bytes.store(0, Ordering::Relaxed);
+    let mut newest_group = frame;
+    let mut partitions = Vec::new();
+    for service in &services {
+        for (place, partition) in service.places() {
+            let mut partition = lock(partition);
+            newest_group = newest_group.max(partition.position);
+            partitions.extend(partition.freeze(place));
+        }
+    }
+    shared.room.notify_waiters();
+    (Checkpoint { marker: Marker { frame, segment }, partitions }, newest_group)
+}
+
+/// Lets memory forget what the base holds now.
+fn thaw(shared: &Shared, checkpoint: &Checkpoint) {
+    let services = shared.services();
+    for frozen in &checkpoint.partitions {
+        let service = services.get(usize::from(frozen.place.service));
+        let slot = service.and_then(|service| service.partitions.get(usize::from(frozen.place.partition)));
+        // The table is dropped with the checkpoint, outside of the lock: it may be large.
+        let _table: Option<Arc<Table>> = slot.and_then(|slot| lock(slot).thaw());
+    }
+}

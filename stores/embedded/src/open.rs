@@ -1,0 +1,150 @@
+//! Opening a database: the base, then what the journal has to add to it.
+
+use std::{
+    fs,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    thread,
+};
+
+use saga::Durability;
+
+use crate::{
+    OpenError,
+    base::{self, Base},
+    checkpoint,
+    directory::Directory,
+    flusher::Flusher,
+    journal::Journal,
+    options::Options,
+    partition::Partition,
+    replay::{self, Marker, Tail},
+    section,
+    segment::{self, FIRST_FRAME, Pool},
+    shared::{Open, Service, Shared},
+    stats::Counters,
+};
+
+/// The threads of an open database.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    pub(crate) flusher: Option<thread::JoinHandle<()>>,
+    pub(crate) others: Vec<thread::JoinHandle<()>>,
+}
+
+/// Partitions by service, as they are put together.
+type Restored = Vec<Vec<Partition>>;
+
+pub(crate) fn open(options: Options) -> Result<(Arc<Shared>, Threads), OpenError> {
+    let directory = Directory::open(&options.directory)?;
+    let base = Base::open(&directory.base(), options.cache_bytes)?;
+    let (marker, mut restored) = restore(&directory, &base)?;
+    let mut replayed_bytes = 0;
+    let mut apply = |frame: u64, payload: &[u8]| {
+        replayed_bytes += payload.len() as u64;
+        apply(&mut restored, frame, payload)
+    };
+    let journal = directory.journal();
+    let listing = segment::list(&journal).map_err(OpenError::io(&journal))?;
+    let tail = replay::replay(&journal, &listing, directory.identity, marker, &mut apply)?;
+    for draft in &listing.drafts {
+        fs::remove_file(draft).map_err(OpenError::io(draft))?;
+    }
+    let pool = Arc::new(Pool::new(journal, directory.identity, options.clone(), listing.spares));
+    let last_frame = tail.as_ref().map_or(0, |tail| tail.frame);
+    let (journal, preparer) = go_on(&pool, marker, tail).map_err(OpenError::io(directory.journal()))?;
+
+    let names = directory.services.iter().map(|service| service.name.clone());
+    let services = (0..).zip(names.zip(restored)).map(|(index, (name, partitions))| {
+        Arc::new(Service { index, name, partitions: partitions.into_iter().map(Mutex::new).collect() })
+    });
+    let shared = Arc::new(Shared {
+        durability: Durability::new(last_frame),
+        open: RwLock::new(Open { group: last_frame + 1, services: services.collect() }),
+        directory: Mutex::new(directory),
+        base,
+        pool,
+        pending_commits: AtomicU64::default(),
+        pending_bytes: AtomicU64::default(),
+        dirty_bytes: AtomicU64::new(replayed_bytes),
+        segment: AtomicU64::new(journal.segment()),
+        refusing: AtomicBool::default(),
+        room: tokio::sync::Notify::new(),
+        bell: crate::shared::Bell::default(),
+        counters: Counters::default(),
+        options,
+    });
+    let threads = start(&shared, journal, preparer).map_err(OpenError::io(&shared.options.directory))?;
+    Ok((shared, threads))
+}
+
+/// What the base says.
+fn restore(directory: &Directory, base: &Base) -> Result<(Marker, Restored), OpenError> {
+    let error = |error| base::open_error(directory.base(), error);
+    let mut restored: Restored = Vec::new();
+    for service in &directory.services {
+        restored.push((0..service.partitions).map(|_| Partition::default()).collect());
+    }
+    for entry in base.partitions() {
+        let (place, meta) = entry.map_err(error)?;
+        let service = restored.get_mut(usize::from(place.service));
+        let slot = service.and_then(|partitions| partitions.get_mut(usize::from(place.partition)));
+        let unknown = || OpenError::corrupt(directory.meta(), 0, "it does not list everything that the base holds");
+        *slot.ok_or_else(unknown)? = Partition::restored(meta);
+    }
+    Ok((base.marker().map_err(error)?.unwrap_or_default(), restored))
+}
+
+/// What a frame of the journal says.
+fn apply(restored: &mut Restored, frame: u64, payload: &[u8]) -> Result<(), String> {
+    for section in section::read(payload) {
+        let section = section.ok_or("a frame has a valid checksum but makes no sense")?;
+        let place = section.place;
+        let service = restored.get_mut(usize::from(place.service));
+        let slot = service.and_then(|partitions| partitions.get_mut(usize::from(place.partition)));
+        let partition = slot.ok_or_else(|| format!("frame {frame} is about {place:?}, which does not exist"))?;
+        if !partition.replay(frame, &section) {
+            return Err(format!("frame {frame} does not fit what came before it in {place:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the journal ready for the next frame.
+fn go_on(
+    pool: &Arc<Pool>,
+    marker: Marker,
+    tail: Option<Tail>,
+) -> std::io::Result<(Journal, thread::JoinHandle<()>)> {
+    let (current, prepared) = match tail {
+        None => (pool.make(1)?, Vec::new()),
+        Some(tail) => {
+            let reopened = tail.prepared.iter().map(|&number| pool.reopen(number, FIRST_FRAME as u64));
+            (pool.reopen(tail.segment, tail.offset as u64)?, reopened.collect::<Result<_, _>>()?)
+        }
+    };
+    pool.retire_below(marker.segment)?;
+    Journal::new(Arc::clone(pool), current, prepared)
+}
+
+fn start(shared: &Arc<Shared>, journal: Journal, preparer: thread::JoinHandle<()>) -> std::io::Result<Threads> {
+    let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.into()).spawn(run);
+    let flusher = Flusher::new(Arc::clone(shared), journal);
+    // What was left unmerged when the database was last closed.
+    let merge_wanted = Arc::new(AtomicBool::new(true));
+    let (checkpoints, merges) = (Arc::clone(shared), Arc::clone(shared));
+    let checkpoints_done = Arc::clone(&merge_wanted);
+    Ok(Threads {
+        flusher: Some(spawn("journal-flusher", Box::new(move || flusher.run()))?),
+        others: vec![
+            preparer,
+            spawn(
+                "checkpoint",
+                Box::new(move || checkpoint::run_checkpoints(&checkpoints, &checkpoints_done)),
+            )?,
+            spawn("base-merge", Box::new(move || checkpoint::run_merges(&merges, &merge_wanted)))?,
+        ],
+    })
+}

@@ -1,0 +1,158 @@
+//! Reading the journal when a database is opened.
+//!
+//! Only the last frame can be torn, since each is durable before the next is written. So a journal that ends in
+//! something that is no frame is cut there, and one in which a frame follows that something is corrupt: what was
+//! acknowledged is missing, and the database refuses to open.
+
+use std::{
+    fs,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    OpenError, frame,
+    segment::{self, FIRST_FRAME, Listing},
+};
+
+/// Up to where the base makes the journal superfluous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marker {
+    /// The last frame whose effects the base holds in full.
+    pub(crate) frame: u64,
+    /// The first segment that is still needed.
+    pub(crate) segment: u64,
+}
+
+/// Where the journal ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    pub(crate) segment: u64,
+    pub(crate) offset: usize,
+    /// The last frame, wherever it is.
+    pub(crate) frame: u64,
+    /// Segments after the last frame, made ahead.
+    pub(crate) prepared: Vec<u64>,
+}
+
+/// Applies to each frame's number and payload; `Err` says what is wrong with it.
+pub(crate) type Apply<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+
+/// Applies every frame that `marker` does not cover, in order. `None` when there is no journal yet.
+pub(crate) fn replay(
+    directory: &Path,
+    listing: &Listing,
+    identity: u64,
+    marker: Marker,
+    apply: &mut Apply<'_>,
+) -> Result<Option<Tail>, OpenError> {
+    let needed = needed_segments(directory, listing, marker)?;
+    let mut scan = Scan { identity, marker, apply, last: None, gap: None, last_start: 0 };
+    let mut tail: Option<Tail> = None;
+    for &(number, ref path) in needed {
+        let bytes = fs::read(path).map_err(OpenError::io(path))?;
+        segment::check_header(path, &bytes, identity, number)?;
+        let end = scan.segment(path, &bytes)?;
+        match (&mut tail, end) {
+            (Some(tail), None) => tail.prepared.push(number),
+            (tail, end) => {
+                let (offset, frame) = (end.unwrap_or(FIRST_FRAME), scan.last.unwrap_or(marker.frame));
+                *tail = Some(Tail { segment: number, offset, frame, prepared: Vec::new() });
+            }
+        }
+    }
+    if scan.last.unwrap_or_default() < marker.frame {
+        let what = format!("the journal ends with frame {:?}, before {}", scan.last, marker.frame);
+        return Err(OpenError::corrupt(directory, 0, what));
+    }
+    if let (Some(tail), Some(_)) = (&tail, scan.last) {
+        make_durable(&segment::path(directory, tail.segment), scan.last_start, tail.offset)?;
+    }
+    Ok(tail)
+}
+
+/// The segments from the marker's on, without a hole.
+fn needed_segments<'a>(
+    directory: &Path,
+    listing: &'a Listing,
+    marker: Marker,
+) -> Result<&'a [(u64, PathBuf)], OpenError> {
+    let first_needed = marker.segment.max(1);
+    let skipped = listing.segments.partition_point(|(number, _)| *number < first_needed);
+    let (_, needed) = listing.segments.split_at(skipped);
+    let has_history = marker.frame > 0 || !listing.segments.is_empty();
+    let expected = (first_needed..).take(needed.len().max(usize::from(has_history)));
+    for (index, expected) in expected.enumerate() {
+        if needed.get(index).is_none_or(|(number, _)| *number != expected) {
+            return Err(OpenError::corrupt(segment::path(directory, expected), 0, "it is missing"));
+        }
+    }
+    Ok(needed)
+}
+
+struct Scan<'a, 'b> {
+    identity: u64,
+    marker: Marker,
+    apply: &'a mut Apply<'b>,
+    /// The last frame seen.
+    last: Option<u64>,
+    /// Where the frames of the segment that holds the last one end.
+    gap: Option<(PathBuf, usize)>,
+    last_start: usize,
+}
+
+impl Scan<'_, '_> {
+    /// Goes through the frames of one segment. Returns where they end, if there is any.
+    fn segment(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<usize>, OpenError> {
+        let mut offset = FIRST_FRAME;
+        while let Some(frame) = frame::at(bytes, offset, self.identity) {
+            match self.last {
+                // What is left of a recycled segment's last life.
+                Some(last) if frame.number <= last => break,
+                Some(last) if frame.number != last + 1 => return Err(self.missing(path, offset)),
+                None if frame.number > self.marker.frame + 1 => return Err(self.missing(path, offset)),
+                _ => {}
+            }
+            if frame.number > self.marker.frame {
+                let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
+                (self.apply)(frame.number, payload).map_err(|what| OpenError::corrupt(path, offset as u64, what))?;
+            }
+            self.last = Some(frame.number);
+            self.last_start = offset;
+            offset = frame.end;
+        }
+        let next = self.last.unwrap_or(self.marker.frame) + 1;
+        if frame::find(bytes, offset, self.identity, next).is_some() {
+            return Err(self.missing(path, offset));
+        }
+        if offset == FIRST_FRAME {
+            return Ok(None);
+        }
+        self.gap = Some((path.to_owned(), offset));
+        Ok(Some(offset))
+    }
+
+    /// A frame is missing where the last one ended: `path` and `offset` tell where that was noticed.
+    fn missing(&self, path: &Path, offset: usize) -> OpenError {
+        let next = self.last.unwrap_or(self.marker.frame) + 1;
+        let (file, at) = match &self.gap {
+            Some((gap, end)) if offset == FIRST_FRAME => (gap.clone(), *end),
+            _ => (path.to_owned(), offset),
+        };
+        OpenError::corrupt(file, at as u64, format!("frame {next} is damaged or missing, but later ones are there"))
+    }
+}
+
+/// Writes the last frame once more. It may have come from the page cache after a process died, or a flush failed,
+/// before it was on disk; from now on the database counts on it.
+fn make_durable(path: &Path, start: usize, end: usize) -> Result<(), OpenError> {
+    let rewrite = || -> io::Result<()> {
+        let file = fs::File::options().read(true).write(true).open(path)?;
+        let mut frame = vec![0; end - start];
+        file.read_exact_at(&mut frame, start as u64)?;
+        file.write_all_at(&frame, start as u64)?;
+        file.sync_data()
+    };
+    rewrite().map_err(OpenError::io(path))
+}

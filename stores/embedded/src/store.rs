@@ -1,0 +1,302 @@
+//! The handles: a database, and the store of one of its services.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread,
+};
+
+use bytes::Bytes;
+use saga::{
+    Durability, Partition as PartitionIndex, Store,
+    store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
+};
+
+use crate::{
+    OpenError, Options, ServiceError, Stats,
+    base::BaseError,
+    directory::ServiceMeta,
+    log::Found,
+    open::{self, Threads},
+    partition::{self, Partition, Place},
+    shared::{Service, Shared, lock},
+    stats::add,
+};
+
+/// An open database. Clones share it; it is closed when the last clone, and the last [`EmbeddedStore`] of it, is dropped.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Mutex<Threads>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        close(self);
+    }
+}
+
+/// Ends the threads, after a last flush. Does nothing the second time.
+fn close(handle: &Handle) {
+    let Threads { flusher, others } = std::mem::take(&mut *lock(&handle.threads));
+    let shared = &handle.shared;
+    // In this order: whatever was accepted is in the last flush.
+    shared.refusing.store(true, Ordering::SeqCst);
+    shared.room.notify_waiters();
+    shared.durability.close();
+    let join = |thread: thread::JoinHandle<()>| {
+        // A panic has poisoned the database already.
+        drop(thread.join());
+    };
+    flusher.into_iter().for_each(join);
+    shared.base.stop();
+    shared.bell.ring();
+    others.into_iter().for_each(join);
+}
+
+impl Embedded {
+    /// Opens the database in a directory, or makes one where there is none.
+    ///
+    /// Reads and writes files: not to be called where that must not block. It takes as long as it takes to read the
+    /// journal since the last checkpoint, however long the history.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let (shared, threads) = open::open(options)?;
+        Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) })
+    }
+
+    /// The store of one service, made on first use. The number of its partitions is fixed then.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn service(&self, name: &str, partitions: PartitionIndex) -> Result<EmbeddedStore, ServiceError> {
+        let shared = &self.handle.shared;
+        // Held throughout, so that two callers do not both make it.
+        let mut directory = lock(&shared.directory);
+        let existing = shared.open().services.iter().find(|service| service.name == name).map(Arc::clone);
+        let service = match existing {
+            Some(service) => service,
+            None => {
+                let meta = ServiceMeta { name: name.to_owned(), partitions };
+                let index = check_new(&meta, directory.services.len())?;
+                directory.add_service(meta)?;
+                let slots = (0..partitions).map(|_| Mutex::default()).collect();
+                let service = Arc::new(Service { index, name: name.to_owned(), partitions: slots });
+                let mut open = shared.open.write().unwrap_or_else(PoisonError::into_inner);
+                open.services.push(Arc::clone(&service));
+                service
+            }
+        };
+        let stored = PartitionIndex::try_from(service.partitions.len()).unwrap_or(PartitionIndex::MAX);
+        if stored != partitions {
+            return Err(ServiceError::PartitionsDiffer { service: name.to_owned(), stored, asked: partitions });
+        }
+        Ok(EmbeddedStore { handle: Arc::clone(&self.handle), service })
+    }
+
+    /// The services that the database holds, and the number of partitions of each.
+    #[must_use]
+    pub fn services(&self) -> Vec<(String, PartitionIndex)> {
+        let directory = lock(&self.handle.shared.directory);
+        directory.services.iter().map(|service| (service.name.clone(), service.partitions)).collect()
+    }
+
+    /// The gate that the commits of all services pass together.
+    #[must_use]
+    pub fn durability(&self) -> &Durability {
+        &self.handle.shared.durability
+    }
+
+    /// What the database has done since it was opened, and what it holds now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let shared = &self.handle.shared;
+        let services = shared.services();
+        let partitions = services.iter().flat_map(|service| &service.partitions);
+        Stats {
+            dirty_bytes: shared.dirty_bytes.load(Ordering::Relaxed),
+            dirty_records: partitions.map(|partition| lock(partition).records.len() as u64).sum(),
+            base_unmerged: shared.base.unmerged() as u64,
+            base_bytes: shared.base.bytes(),
+            ..shared.counters.snapshot()
+        }
+    }
+
+    /// Flushes what was committed and ends the database's threads. Later commits fail. Blocks until that is done.
+    ///
+    /// Dropping the last handle does the same, but cannot tell of an error. The directory stays locked until then.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when not everything that was committed could be flushed.
+    pub fn close(&self) -> Result<()> {
+        close(&self.handle);
+        match self.handle.shared.durability.poisoned() {
+            Some(reason) => Err(Error::Poisoned(reason.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_new(service: &ServiceMeta, known: usize) -> Result<u8, ServiceError> {
+    let name = &service.name;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !(1..=64).contains(&name.len()) || !name.bytes().all(is_plain) {
+        return Err(ServiceError::Name(name.clone()));
+    }
+    if service.partitions == 0 {
+        return Err(ServiceError::NoPartitions(name.clone()));
+    }
+    u8::try_from(known).map_err(|_| ServiceError::TooMany)
+}
+
+/// The store of one service. Clones share it.
+///
+/// Commits and loads take microseconds and no turn of the disk: a commit changes memory, and whoever needs it durable
+/// waits at the gate. A load of records that are not in memory reads the base, in the calling task: from the page cache
+/// in microseconds, from disk where the state has outgrown memory.
+///
+/// Keys and values are kept as they are handed in. One that is a slice of a larger buffer keeps that buffer in memory
+/// for as long.
+#[derive(Clone, Debug)]
+pub struct EmbeddedStore {
+    handle: Arc<Handle>,
+    service: Arc<Service>,
+}
+
+impl EmbeddedStore {
+    fn slot(&self, partition: PartitionIndex) -> Result<(Place, &Mutex<Partition>)> {
+        let place = Place { service: self.service.index, partition };
+        let slot = self.service.partitions.get(usize::from(partition));
+        let missing = || Error::Failed(format!("service {} has no partition {partition}", self.service.name));
+        Ok((place, slot.ok_or_else(missing)?))
+    }
+
+    /// The base's answer. A damaged base poisons the store: what it has lost must not be taken for never written.
+    fn from_base<T>(&self, answer: Result<T, BaseError>) -> Result<T> {
+        answer.map_err(|error| match error {
+            BaseError::Io(error) => Error::Failed(format!("the base could not be read: {error}")),
+            error => {
+                let reason = format!("the base is corrupt: {error}");
+                self.handle.shared.poison(&reason);
+                Error::Poisoned(reason)
+            }
+        })
+    }
+
+    fn load_now(&self, partition: PartitionIndex, keys: &[Bytes]) -> Result<Snapshot> {
+        let (place, slot) = self.slot(partition)?;
+        loop {
+            let (mut snapshot, unknown, freezes) = {
+                let partition = lock(slot);
+                let (snapshot, unknown) = partition.load(keys);
+                (snapshot, unknown, partition.freezes)
+            };
+            if unknown.is_empty() {
+                return Ok(snapshot);
+            }
+            for &index in &unknown {
+                if let (Some(key), Some(record)) = (keys.get(index), snapshot.records.get_mut(index)) {
+                    *record = self.from_base(self.handle.shared.base.record(place, key))?;
+                }
+            }
+            let mut partition = lock(slot);
+            if partition.freezes != freezes {
+                // The base may have been read after later commits reached it: not all of one moment.
+                continue;
+            }
+            for &index in &unknown {
+                if let (Some(key), Some(None)) = (keys.get(index), snapshot.records.get(index)) {
+                    partition.records.note_absent(key);
+                }
+            }
+            return Ok(snapshot);
+        }
+    }
+
+    fn commit_now(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {
+        let (_, slot) = self.slot(partition)?;
+        let shared = &self.handle.shared;
+        let open = shared.open();
+        // Looked at while no group can be closed, so that nothing is accepted after the last flush.
+        shared.accepting()?;
+        let (bytes, head) = {
+            let mut partition = lock(slot);
+            (partition.apply(open.group, commit)? as u64, partition.head)
+        };
+        add(&shared.pending_bytes, bytes);
+        add(&shared.dirty_bytes, bytes);
+        add(&shared.counters.commits, 1);
+        shared.pending_commits.fetch_add(1, Ordering::SeqCst);
+        Ok(Committed { head, position: open.group })
+    }
+
+    fn read_log_now(
+        &self,
+        partition: PartitionIndex,
+        after: u64,
+        limit: usize,
+        visibility: Visibility,
+    ) -> Result<Vec<LogEntry>> {
+        let (place, slot) = self.slot(partition)?;
+        let shared = &self.handle.shared;
+        let group_max = match visibility {
+            Visibility::Committed => u64::MAX,
+            Visibility::Durable => shared.durability.durable(),
+        };
+        loop {
+            let found = lock(slot).log.read(after, limit, group_max);
+            let range = match found {
+                Found::Here(entries) => return Ok(entries),
+                Found::InBase(range) => range,
+            };
+            let mut entries = self.from_base(shared.base.events(place, range.clone(), limit))?;
+            let trim = lock(slot).log.trim;
+            entries.retain(|entry| entry.position > trim);
+            let first_needed = range.start().max(&(trim + 1)).to_owned();
+            let numbers = entries.iter().map(|entry| entry.position);
+            if !numbers.eq((first_needed..).take(entries.len())) {
+                self.from_base::<()>(Err(BaseError::Unrecoverable))?;
+            }
+            // Where all of it was trimmed while it was being read, there is more to find further on.
+            if !entries.is_empty() || limit == 0 {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    async fn load(&self, partition: PartitionIndex, keys: &[Bytes]) -> Result<Snapshot> {
+        self.load_now(partition, keys)
+    }
+
+    async fn commit(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {
+        partition::check(&commit)?;
+        self.handle.shared.room().await?;
+        self.commit_now(partition, commit)
+    }
+
+    async fn read_log(
+        &self,
+        partition: PartitionIndex,
+        after: u64,
+        limit: usize,
+        visibility: Visibility,
+    ) -> Result<Vec<LogEntry>> {
+        self.read_log_now(partition, after, limit, visibility)
+    }
+
+    fn is_certain(&self) -> bool {
+        true
+    }
+
+    fn durability(&self) -> &Durability {
+        &self.handle.shared.durability
+    }
+}
