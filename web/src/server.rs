@@ -3,21 +3,22 @@
 //! ```text
 //!  accept ──▶ connection task: hyper's http1 ── request ──▶ small body discarded ──▶ axum::Router
 //!    │             ▲
-//!    │             └── watchdog: closes what sends no request in time (activity.rs)
+//!    │             └── watchdog: closes what sends no request in time (`activity`)
 //!  shutdown ──▶ listener closed ──▶ replies carry Connection: close ──▶ all gone, or cut after `drain_timeout`
 //! ```
 //!
-//! hyper's `pipeline_flush` is on: the replies to requests that arrived together leave together. The price is that a
-//! client which pipelines gets a reply only once the requests that it sent in the same packet are answered too.
+//! The replies to requests that arrived together leave together (`stream`), and nothing that a client does or leaves
+//! undone holds back a reply that is ready.
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -48,9 +49,10 @@ use crate::{Problem, problem::kinds};
 
 mod acceptor;
 mod activity;
+mod stream;
 
 use acceptor::Acceptor;
-use activity::{Activity, Observed, Verdict, Watchdog};
+use activity::{Activity, Verdict, Watchdog};
 
 /// The bounds of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +160,10 @@ fn note_end(ended: Result<(), JoinError>) {
     }
 }
 
+fn debug_end(error: &(impl std::error::Error + 'static)) {
+    tracing::debug!(error = error as &dyn std::error::Error, "a connection failed");
+}
+
 struct Server {
     router: Router,
     settings: Settings,
@@ -170,8 +176,7 @@ struct Server {
 impl Server {
     fn new(router: Router, settings: Settings) -> Self {
         let mut http = http1::Builder::new();
-        http.pipeline_flush(true)
-            .max_header_size(settings.header_bytes_max)
+        http.max_header_size(settings.header_bytes_max)
             // Room for the largest header and for some requests behind it.
             .max_buf_size((settings.header_bytes_max * 2).max(64 * 1024))
             // The watchdog's job: hyper's own timer is armed and disarmed with every request, and counts the time
@@ -189,21 +194,23 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream, watcher: Watcher) {
         let server = &*self;
         let activity = Arc::new(Activity::default());
-        let stream = TokioIo::new(Observed::new(stream, Arc::clone(&activity)));
+        let (stream, wire) = stream::sides(stream, Arc::clone(&activity));
         let service = service_fn(|request| server.respond(request, &activity));
-        let mut connection = pin!(watcher.watch(server.http.serve_connection(stream, service)));
+        let mut connection = pin!(watcher.watch(server.http.serve_connection(TokioIo::new(stream), service)));
+        let mut connection = pin!(poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Pending => match wire.poll_send(context) {
+                Poll::Ready(Err(error)) => Poll::Ready(debug_end(&error)),
+                _ => Poll::Pending,
+            },
+            Poll::Ready(ended) => Poll::Ready(ended.unwrap_or_else(|error| debug_end(&error))),
+        }));
         let mut watchdog = Watchdog::new(server.settings.request_read_timeout, server.settings.idle_timeout);
         let mut ticks = interval_at(Instant::now() + watchdog.tick(), watchdog.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection failed");
-                    }
-                    return;
-                }
+                () = &mut connection => break,
                 _ = ticks.tick() => {
                     let draining = server.draining.load(Ordering::Relaxed);
                     if watchdog.inspect(&activity, draining) == Verdict::Close {
@@ -213,6 +220,7 @@ impl Server {
                 }
             }
         }
+        wire.close().await;
     }
 
     async fn respond(&self, request: Request<Incoming>, activity: &Activity) -> Result<Response, Infallible> {

@@ -1,17 +1,9 @@
 //! What a connection is doing, and when that has gone on for too long.
 
 use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    task::{Context, Poll, ready},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(test)]
 mod tests;
@@ -28,8 +20,13 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    fn bytes_arrive(&self) {
+    pub(super) fn bytes_arrive(&self) {
         self.reading.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there is something that did not become a request.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     /// A whole request is here.
@@ -92,7 +89,7 @@ impl Watchdog {
     /// A running request is its handler's affair. A server that drains gives what is not running a tick, for a reply to
     /// get out.
     pub(super) fn inspect(&mut self, activity: &Activity, draining: bool) -> Verdict {
-        let reading = activity.reading.load(Ordering::Relaxed);
+        let reading = activity.is_reading();
         let changes = activity.changes.load(Ordering::Relaxed);
         let begins_to_read = reading && !self.reading;
         if activity.running.load(Ordering::Relaxed) || changes != self.changes || begins_to_read {
@@ -112,59 +109,5 @@ impl Watchdog {
         } else {
             Verdict::Keep
         }
-    }
-}
-
-/// A stream that reports what arrives on it.
-#[derive(Debug)]
-pub(super) struct Observed<S> {
-    stream: S,
-    activity: Arc<Activity>,
-}
-
-impl<S> Observed<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let filled = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > filled {
-            self.activity.bytes_arrive();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -1,1 +1,212 @@
+//! Health, metrics, and the end of a server.
 
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::{net::TcpStream, time::sleep};
+use web::server::{Error, Settings};
+
+use crate::client::{Server, request};
+
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn liveness_depends_on_nothing_and_readiness_says_why_not() {
+    let server = Server::start().await;
+    assert_eq!(
+        server.ask("GET /readyz").await.json(),
+        json!({"ready": true, "reasons": []})
+    );
+    server.readiness.check("store", || Err("poisoned".to_owned()));
+    let reply = server.ask("GET /readyz").await;
+    assert_eq!(
+        (reply.status, reply.json()),
+        (503, json!({"ready": false, "reasons": ["store: poisoned"]}))
+    );
+    assert_eq!(server.ask("GET /livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_fails_before_the_listener_closes() {
+    let notice = Duration::from_millis(500);
+    let server = Server::start_with(Settings::default(), notice).await;
+    assert_eq!(server.ask("GET /readyz").await.status, 200);
+    server.stop.send(()).unwrap();
+    let mut reply = TcpStream::connect(server.address).await.map(drop);
+    assert!(reply.is_ok(), "new connections are still accepted");
+    sleep(notice * 2).await;
+    reply = TcpStream::connect(server.address).await.map(drop);
+    assert!(reply.is_err(), "the listener is closed");
+    server.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_probe_sees_the_draining_while_requests_are_still_served() {
+    let server = Server::start_with(Settings::default(), Duration::from_secs(60)).await;
+    let mut connection = server.connect().await;
+    server.stop.send(()).unwrap();
+    let deadline = Instant::now() + SOON;
+    loop {
+        connection.send(request("GET /readyz")).await;
+        let reply = connection.reply().await;
+        if reply.status == 503 {
+            assert_eq!(reply.json()["reasons"], json!(["draining"]));
+            break;
+        }
+        assert!(Instant::now() < deadline, "never seen");
+    }
+    connection.send(request("POST /toy/add/tea/1")).await;
+    assert_eq!(connection.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_running_request_gets_its_answer_and_the_connection_its_end() {
+    let server = Server::start().await;
+    let mut busy = server.connect().await;
+    let mut idle = server.connect().await;
+    idle.send(request("GET /livez")).await;
+    assert_eq!(idle.reply().await.status, 200);
+    busy.send(request("GET /toy/wait/500")).await;
+    sleep(Duration::from_millis(100)).await;
+    let stopped = Instant::now();
+    server.stop.send(()).unwrap();
+    assert!(
+        idle.closes_within(Duration::from_millis(300)).await,
+        "idle connections end at once"
+    );
+    let reply = busy.reply().await;
+    assert_eq!((reply.status, reply.text()), (200, "waited"));
+    assert_eq!(reply.header("connection"), Some("close"));
+    assert!(busy.closes_within(SOON).await);
+    server.ended.await.unwrap().unwrap();
+    assert!(stopped.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_cut_off_when_the_time_to_drain_is_over() {
+    let mut settings = Settings::default();
+    settings.drain_timeout = Duration::from_millis(300);
+    let server = Server::start_with(settings, Duration::ZERO).await;
+    let mut endless = server.connect().await;
+    endless.send(request("GET /toy/wait/60000")).await;
+    sleep(Duration::from_millis(100)).await;
+    server.stop.send(()).unwrap();
+    let error = server.ended.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::DrainTimedOut { requests: 1, .. }), "{error}");
+    assert!(endless.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn half_a_request_does_not_hold_up_the_end() {
+    let server = Server::start().await;
+    let mut half = server.connect().await;
+    half.send("POST /toy/add/tea/1 HTTP/1.1\r\nHos").await;
+    sleep(Duration::from_millis(100)).await;
+    let stopped = Instant::now();
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+    assert!(stopped.elapsed() < SOON, "{:?}", stopped.elapsed());
+    assert!(half.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn metrics_count_by_template_and_never_by_what_was_sent() {
+    let server = Server::start().await;
+    for request in [
+        "POST /toy/add/tea/1",
+        "POST /toy/add/gin/1",
+        "PUT /toy/add/tea/1",
+        "GET /secret",
+        "BREW /secret",
+    ] {
+        server.ask(request).await;
+    }
+    let reply = server.ask("GET /metrics").await;
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let add = "route=\"/toy/add/{id}/{amount}\"";
+    let expected = [
+        format!("sagamart_http_requests_total{{method=\"POST\",{add},status=\"200\"}} 1"),
+        format!("sagamart_http_requests_total{{method=\"POST\",{add},status=\"404\"}} 1"),
+        format!("sagamart_http_requests_total{{method=\"PUT\",{add},status=\"405\"}} 1"),
+        "sagamart_http_requests_total{method=\"GET\",route=\"unmatched\",status=\"404\"} 1".to_owned(),
+        "sagamart_http_requests_total{method=\"other\",route=\"unmatched\",status=\"404\"} 1".to_owned(),
+        format!("sagamart_http_request_duration_seconds_count{{method=\"POST\",{add}}} 2"),
+        "# UNIT sagamart_http_request_duration_seconds seconds".to_owned(),
+        // The request that asks.
+        "sagamart_http_requests_in_flight 1".to_owned(),
+    ];
+    let lines: Vec<&str> = reply.text().lines().collect();
+    for line in expected {
+        assert!(lines.contains(&line.as_str()), "{line} is not in\n{}", reply.text());
+    }
+    assert_eq!(lines.last(), Some(&"# EOF"));
+    assert!(
+        !reply.text().contains("secret") && !reply.text().contains("BREW"),
+        "{}",
+        reply.text()
+    );
+}
+
+#[tokio::test]
+async fn metrics_speak_openmetrics_to_those_who_understand_it() {
+    let server = Server::start().await;
+    // What Prometheus sends.
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let reply = server.ask(&format!("GET /metrics\n{accept}")).await;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some(content_type)));
+}
+
+#[tokio::test]
+async fn a_request_whose_client_went_away_is_counted_as_abandoned() {
+    let server = Server::start().await;
+    let mut gone = server.connect().await;
+    gone.send(request("GET /toy/wait/60000")).await;
+    sleep(Duration::from_millis(100)).await;
+    assert!(
+        server
+            .ask("GET /metrics")
+            .await
+            .text()
+            .contains("sagamart_http_requests_in_flight 2")
+    );
+    drop(gone);
+    let line = "sagamart_http_requests_total{method=\"GET\",route=\"/toy/wait/{ms}\",status=\"abandoned\"} 1";
+    let deadline = Instant::now() + SOON;
+    loop {
+        let reply = server.ask("GET /metrics").await;
+        if reply.text().contains(line) {
+            assert!(
+                reply.text().contains("sagamart_http_requests_in_flight 1"),
+                "{}",
+                reply.text()
+            );
+            break;
+        }
+        assert!(Instant::now() < deadline, "{}", reply.text());
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_page_leads_to_pages_that_exist() {
+    let server = Server::start().await;
+    let page = server.ask("GET /").await;
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
+    let links: Vec<&str> = page
+        .text()
+        .split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert_eq!(links.len(), 5);
+    for link in links {
+        assert_eq!(server.ask(&format!("GET {link}")).await.status, 200, "{link}");
+    }
+}

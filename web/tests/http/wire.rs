@@ -1,1 +1,289 @@
+//! What the server makes of bytes, right and wrong.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+use web::server::Settings;
+
+use crate::client::{Connection, Server, request};
+
+const SOON: Duration = Duration::from_secs(5);
+
+async fn sent(server: &Server, bytes: impl AsRef<[u8]>) -> Connection {
+    let mut connection = server.connect().await;
+    connection.send(bytes).await;
+    connection
+}
+
+#[tokio::test]
+async fn one_connection_carries_one_request_after_another() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    for level in 1..=10 {
+        connection.send(request("POST /toy/add/tea/1")).await;
+        let reply = connection.reply().await;
+        assert_eq!((reply.version.as_str(), reply.status), ("HTTP/1.1", 200));
+        assert_eq!(reply.json()["level"], level);
+        assert_eq!(reply.header("connection"), None);
+    }
+}
+
+#[tokio::test]
+async fn requests_sent_at_once_are_answered_in_order() {
+    let server = Server::start().await;
+    let burst = request("POST /toy/add/tea/1").repeat(10);
+    let mut connection = sent(
+        &server,
+        [burst, request("GET /toy/find/tea"), request("GET /none")].concat(),
+    )
+    .await;
+    for level in 1..=10 {
+        assert_eq!(connection.reply().await.json()["level"], level);
+    }
+    assert_eq!(connection.reply().await.json()["level"], 10);
+    assert_eq!(connection.reply().await.status, 404);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_byte_by_byte_is_understood() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    for byte in request("POST /toy/add/tea/3") {
+        connection.send([byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connection.reply().await.json()["level"], 3);
+}
+
+#[tokio::test]
+async fn a_reply_is_not_held_back_by_what_follows_its_request() {
+    let server = Server::start().await;
+    // Line ends behind a request were sent by clients of old and belong to nothing.
+    let mut connection = sent(&server, [request("GET /livez"), b"\r\n\r\n".to_vec()].concat()).await;
+    assert_eq!(connection.reply().await.status, 200);
+    connection.send(request("GET /livez")).await;
+    assert_eq!(connection.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_request_gets_the_headers_alone() {
+    let server = Server::start().await;
+    let mut connection = sent(&server, [request("HEAD /toy/find/tea"), request("HEAD /none")].concat()).await;
+    let reply = connection.reply_without_body().await;
+    assert_eq!((reply.status, reply.header("content-length")), (200, Some("22")));
+    let reply = connection.reply_without_body().await;
+    assert_eq!(
+        (reply.status, reply.header("content-type")),
+        (404, Some("application/problem+json"))
+    );
+    connection.send(request("GET /toy/find/tea")).await;
+    assert_eq!(connection.reply().await.body.len(), 22, "the connection is in step");
+}
+
+#[tokio::test]
+async fn http_1_0_is_answered_and_closed_unless_it_asks_to_stay() {
+    let server = Server::start().await;
+    let mut connection = sent(&server, "GET /livez HTTP/1.0\r\n\r\n").await;
+    assert_eq!(connection.reply().await.status, 200);
+    assert!(connection.closes_within(SOON).await);
+
+    let mut connection = sent(&server, "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    assert_eq!(connection.reply().await.status, 200);
+    connection.send(request("GET /livez\nConnection: close")).await;
+    assert_eq!(connection.reply().await.header("connection"), Some("close"));
+    assert!(connection.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_a_400_and_the_end() {
+    let server = Server::start().await;
+    let host = "Host: toy\r\n\r\n";
+    let malformed: [Vec<u8>; 10] = [
+        b"nonsense\r\n\r\n".to_vec(),
+        format!("GET /livez\r\n{host}").into_bytes(),
+        format!("GET  HTTP/1.1\r\n{host}").into_bytes(),
+        format!("GET /li vez HTTP/1.1\r\n{host}").into_bytes(),
+        format!("GET /livez HTTP/9.9\r\n{host}").into_bytes(),
+        format!("G\0T /livez HTTP/1.1\r\n{host}").into_bytes(),
+        b"GET /livez HTTP/1.1\r\nHost: toy\r\nbad header\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nHost: toy\r\nContent-Length: -1\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nHost: toy\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_vec(),
+        b"GET /toy/find/\xff\xfe HTTP/1.1\r\nHost: toy\r\n\r\n".to_vec(),
+    ];
+    for bytes in malformed {
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        let mut connection = sent(&server, &bytes).await;
+        let status = connection.reply().await.status;
+        assert_eq!(status, 400, "{shown}");
+        assert!(connection.closes_within(SOON).await, "{shown}");
+    }
+    assert_eq!(server.ask("GET /livez").await.status, 200, "the server goes on");
+}
+
+#[tokio::test]
+async fn two_ways_to_tell_a_body_are_never_two_requests() {
+    let server = Server::start().await;
+    // Where two servers disagree about a body's end, the rest of it is a request to one of them.
+    let smuggled = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    0\r\n\r\nPOST /toy/add/tea/5 HTTP/1.1\r\nHost: toy\r\n\r\n";
+    let mut connection = sent(&server, smuggled).await;
+    let reply = connection.reply().await;
+    let level = server.ask("GET /toy/find/tea").await.json()["level"].as_u64();
+    match reply.status {
+        200 => assert!(connection.closes_within(SOON).await),
+        status => assert_eq!(status, 400),
+    }
+    assert!(level <= Some(1), "{level:?}");
+}
+
+#[tokio::test]
+async fn a_huge_header_is_a_431_and_many_headers_are_too() {
+    let server = Server::start().await;
+    let long_value = "v".repeat(20_000);
+    let long_path = format!("/toy/find/{}", "a".repeat(20_000));
+    let many: String = (0..200).map(|number| format!("X-{number}: v\n")).collect();
+    for head in [
+        format!("GET /livez\nX-Long: {long_value}"),
+        format!("GET {long_path}"),
+        format!("GET /livez\n{many}"),
+    ] {
+        let mut connection = sent(&server, request(&head)).await;
+        let status = connection.reply().await.status;
+        assert!(matches!(status, 414 | 431), "{status}");
+    }
+    assert_eq!(server.ask("GET /livez\nX-Long: ".to_owned().as_str()).await.status, 200);
+    assert_eq!(
+        server
+            .ask(&format!("GET /livez\nX-Long: {}", "v".repeat(8_000)))
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_small_body_is_ignored_however_it_is_sent() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let bodies = [
+        "Content-Length: 0\r\n\r\n",
+        "Content-Length: 13\r\n\r\n{\"amount\": 9}",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ];
+    for (index, body) in bodies.into_iter().enumerate() {
+        connection
+            .send(format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n{body}"))
+            .await;
+        assert_eq!(connection.reply().await.json()["level"], index + 1);
+    }
+    // Many clients send a body in a packet of its own.
+    connection
+        .send("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\n\r\n")
+        .await;
+    sleep(Duration::from_millis(20)).await;
+    connection.send("body").await;
+    assert_eq!(connection.reply().await.json()["level"], 4);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_send_its_body_is_told_to_go_on() {
+    let server = Server::start().await;
+    let head = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let mut connection = sent(&server, head).await;
+    assert_eq!(connection.reply().await.status, 100);
+    connection.send("body").await;
+    assert_eq!(connection.reply().await.json()["level"], 1);
+}
+
+#[tokio::test]
+async fn a_large_body_is_a_413_and_changes_nothing() {
+    let server = Server::start().await;
+    let declared = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000000\r\n\r\n".to_owned();
+    let chunked = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let chunked = chunked + &format!("4000\r\n{}\r\n", "x".repeat(0x4000)).repeat(5);
+    for bytes in [declared, chunked] {
+        let mut connection = sent(&server, bytes).await;
+        let reply = connection.reply().await;
+        assert_eq!((reply.status, reply.problem()), (413, "body-too-large".to_owned()));
+        assert_eq!(reply.header("connection"), Some("close"));
+        assert!(connection.closes_within(SOON).await);
+    }
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+#[tokio::test]
+async fn a_broken_body_is_a_400_and_changes_nothing() {
+    let server = Server::start().await;
+    let bytes = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n";
+    let mut connection = sent(&server, bytes).await;
+    let reply = connection.reply().await;
+    assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()));
+    assert!(connection.closes_within(SOON).await);
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+fn impatient() -> Settings {
+    let mut settings = Settings::default();
+    settings.request_read_timeout = Duration::from_millis(200);
+    settings.idle_timeout = Duration::from_millis(800);
+    settings
+}
+
+#[tokio::test]
+async fn a_request_that_trickles_in_is_cut_off_and_its_neighbours_are_not() {
+    let server = Server::start_with(impatient(), Duration::ZERO).await;
+    let mut slow_header = sent(&server, "GET /livez HTTP/1.1\r\nX-Slow: ").await;
+    let mut slow_body = sent(
+        &server,
+        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000\r\n\r\n",
+    )
+    .await;
+    let mut neighbour = server.connect().await;
+    let mut trickled = 0;
+    while slow_header.try_send("x").await && slow_body.try_send("x").await {
+        trickled += 1;
+        assert!(trickled < 100, "still open after {trickled} bytes");
+        neighbour.send(request("GET /livez")).await;
+        assert_eq!(neighbour.reply().await.status, 200);
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(slow_header.closes_within(SOON).await);
+    assert!(slow_body.closes_within(SOON).await);
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlasts_a_slow_request_and_is_closed_in_the_end() {
+    let server = Server::start_with(impatient(), Duration::ZERO).await;
+    let mut connection = server.connect().await;
+    for _ in 0..2 {
+        connection.send(request("GET /livez")).await;
+        assert_eq!(connection.reply().await.status, 200);
+        assert!(!connection.closes_within(Duration::from_millis(400)).await);
+    }
+    assert!(connection.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn a_long_running_request_is_not_idle() {
+    let server = Server::start_with(impatient(), Duration::ZERO).await;
+    let reply = server.ask("GET /toy/wait/2000").await;
+    assert_eq!((reply.status, reply.text()), (200, "waited"));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let mut settings = Settings::default();
+    settings.connections_max = 2;
+    let server = Server::start_with(settings, Duration::ZERO).await;
+    let first = server.connect().await;
+    let mut second = sent(&server, request("GET /livez")).await;
+    assert_eq!(second.reply().await.status, 200);
+    let mut third = sent(&server, request("GET /livez")).await;
+    assert!(
+        !third.closes_within(Duration::from_millis(200)).await,
+        "it is neither answered nor refused"
+    );
+    drop(first);
+    assert_eq!(third.reply().await.status, 200);
+}
