@@ -34,11 +34,7 @@ impl Amount {
     /// # Errors
     /// [`AmountError::TooLarge`].
     pub fn new(value: u64) -> Result<Self, AmountError> {
-        if value <= Self::MAX.0 {
-            Ok(Self(value))
-        } else {
-            Err(AmountError::TooLarge)
-        }
+        if value <= Self::MAX.0 { Ok(Self(value)) } else { Err(AmountError::TooLarge) }
     }
 
     /// The number.
@@ -56,9 +52,7 @@ impl Amount {
     /// The product, if it is not too large.
     #[must_use]
     pub fn checked_mul(self, quantity: Quantity) -> Option<Self> {
-        self.0
-            .checked_mul(quantity.get())
-            .and_then(|product| Self::new(product).ok())
+        self.0.checked_mul(quantity.get()).and_then(|product| Self::new(product).ok())
     }
 }
 
@@ -162,17 +156,12 @@ mod tests {
     fn only_plain_numbers_in_range_are_amounts() {
         assert_eq!("0".parse(), Ok(Amount(0)));
         assert_eq!("9007199254740991".parse(), Ok(Amount::MAX));
-        for text in [
-            "", "-1", "+5", "05", "00", "1_0", "1e3", "5.0", " 5", "5 ", "\u{665}", "NaN", "0x10", "%00", "5\n",
-        ] {
+        for text in
+            ["", "-1", "+5", "05", "00", "1_0", "1e3", "5.0", " 5", "5 ", "\u{665}", "NaN", "0x10", "%00", "5\n"]
+        {
             assert_eq!(text.parse::<Amount>(), Err(AmountError::Digits), "{text:?}");
         }
-        for text in [
-            "9007199254740992",
-            "9223372036854775808",
-            "18446744073709551616",
-            &"9".repeat(400),
-        ] {
+        for text in ["9007199254740992", "9223372036854775808", "18446744073709551616", &"9".repeat(400)] {
             assert_eq!(text.parse::<Amount>(), Err(AmountError::TooLarge), "{text:?}");
         }
         assert_eq!("0".parse::<Quantity>(), Err(AmountError::Zero));

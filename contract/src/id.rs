@@ -63,11 +63,7 @@ impl FromStr for Id {
             return Err(IdError::TooLong);
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if text.bytes().all(allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(IdError::Character)
-        }
+        if text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(IdError::Character) }
     }
 }
 
@@ -186,10 +182,7 @@ impl CheckoutId {
     #[must_use]
     pub fn from_random(bits: u128) -> Self {
         // Both halves fit by construction.
-        Self {
-            high: (bits >> 64) as u64,
-            low: (bits & u128::from(u64::MAX)) as u64,
-        }
+        Self { high: (bits >> 64) as u64, low: (bits & u128::from(u64::MAX)) as u64 }
     }
 
     /// The name as bytes.
@@ -214,19 +207,7 @@ mod tests {
         for good in ["0", "a-B_9", &"x".repeat(64)] {
             assert_eq!(good.parse::<Id>().map(|id| id.to_string()), Ok(good.to_string()));
         }
-        for bad in [
-            "",
-            " 5",
-            "a b",
-            "a}{b",
-            "'; --",
-            "../x",
-            "é",
-            "a\n",
-            "%00",
-            "\u{665}",
-            &"x".repeat(65),
-        ] {
+        for bad in ["", " 5", "a b", "a}{b", "'; --", "../x", "é", "a\n", "%00", "\u{665}", &"x".repeat(65)] {
             assert!(bad.parse::<Id>().is_err(), "{bad:?}");
         }
     }

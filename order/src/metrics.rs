@@ -26,14 +26,8 @@ impl Default for Metrics {
         let outcomes = Family::default();
         let completed = outcomes.get_or_create_owned(&Outcome { outcome: "completed" });
         // Events carry milliseconds, so that is where the buckets begin.
-        let buckets = [
-            0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
-        ];
-        Self {
-            outcomes,
-            completed,
-            duration: Histogram::new(buckets),
-        }
+        let buckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+        Self { outcomes, completed, duration: Histogram::new(buckets) }
     }
 }
 
@@ -60,8 +54,7 @@ impl Metrics {
         if let Some(outcome) = outcome {
             self.outcomes.get_or_create(&Outcome { outcome }).inc();
         }
-        self.duration
-            .observe(now.since(Timestamp(event.checkout().started_at_ms)).as_secs_f64());
+        self.duration.observe(now.since(Timestamp(event.checkout().started_at_ms)).as_secs_f64());
     }
 }
 

@@ -173,11 +173,7 @@ impl Participant for Orders {
             Event::CheckoutStarted(checkout) => {
                 let length = Duration::from_millis(checkout.timeout_ms);
                 let at = Timestamp(checkout.started_at_ms).after(length);
-                Some(Deadline::Set {
-                    key: key(checkout),
-                    at,
-                    length,
-                })
+                Some(Deadline::Set { key: key(checkout), at, length })
             }
             Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, _) => {
                 Some(Deadline::Clear { key: key(checkout) })
@@ -219,20 +215,10 @@ impl Orders {
             }
             Command::Initialise { orders } => initialise(step, orders)?,
             Command::Find { order } => match step.get(&OrderKey(order.clone()))? {
-                Some(found) => Reply::Found {
-                    order: Order {
-                        waiting: Vec::new(),
-                        ..found.clone()
-                    },
-                },
+                Some(found) => Reply::Found { order: Order { waiting: Vec::new(), ..found.clone() } },
                 None => Reply::Unknown(order.clone()),
             },
-            Command::AddItem {
-                order,
-                item,
-                quantity,
-                price,
-            } => add_item(step, order, item, *quantity, *price)?,
+            Command::AddItem { order, item, quantity, price } => add_item(step, order, item, *quantity, *price)?,
             Command::Checkout { order, attempt } => match self.begin(step, request, order, *attempt)? {
                 Some(reply) => reply,
                 None => return Ok(()),
@@ -316,11 +302,7 @@ fn initialise(step: &mut Step<'_, Orders>, orders: &[NewOrder]) -> Result<Reply,
         }
     }
     for new in orders {
-        let order = Order {
-            lines: new.lines.clone(),
-            total_cost: new.total_cost,
-            ..Order::new(new.user.clone())
-        };
+        let order = Order { lines: new.lines.clone(), total_cost: new.total_cost, ..Order::new(new.user.clone()) };
         step.put(&OrderKey(new.order.clone()), order);
     }
     Ok(Reply::Done)
@@ -345,17 +327,12 @@ fn add_item(
     if found.lines.len() >= LINES_MAX {
         return Ok(Reply::TooManyLines);
     }
-    let total = price
-        .checked_mul(quantity)
-        .and_then(|cost| found.total_cost.checked_add(cost));
+    let total = price.checked_mul(quantity).and_then(|cost| found.total_cost.checked_add(cost));
     let (Some(total_cost), Some(_)) = (total, found.quantity_with(item, quantity)) else {
         return Ok(Reply::TooLarge);
     };
     if let Some(found) = step.edit(&key)? {
-        found.lines.push(Line {
-            item: item.clone(),
-            quantity,
-        });
+        found.lines.push(Line { item: item.clone(), quantity });
         found.total_cost = total_cost;
     }
     Ok(Reply::Done)

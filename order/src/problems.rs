@@ -58,12 +58,5 @@ pub static NOT_ENOUGH_CREDIT: Kind = Kind::new(
 );
 
 /// All of them.
-pub static ALL: &[&Kind] = &[
-    &ORDER_IN_CHECKOUT,
-    &ORDER_PAID,
-    &ORDER_EMPTY,
-    &TOO_MANY_LINES,
-    &TIMEOUT,
-    &OUT_OF_STOCK,
-    &NOT_ENOUGH_CREDIT,
-];
+pub static ALL: &[&Kind] =
+    &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT, &OUT_OF_STOCK, &NOT_ENOUGH_CREDIT];

@@ -92,8 +92,7 @@ impl Order {
     #[must_use]
     pub fn quantity_with(&self, item: &ItemId, more: Quantity) -> Option<Quantity> {
         let same = self.lines.iter().filter(|line| line.item == *item);
-        same.into_iter()
-            .try_fold(more, |sum, line| sum.checked_add(line.quantity))
+        same.into_iter().try_fold(more, |sum, line| sum.checked_add(line.quantity))
     }
 }
 

@@ -44,11 +44,7 @@ pub fn router(
         .routes(routes!(add_item))
         .routes(routes!(checkout))
         .routes(routes!(initialise_orders))
-        .with_state(Arc::new(Desk {
-            handle,
-            queries,
-            checkout_wait: checkout_timeout + waits.grace,
-        }))
+        .with_state(Arc::new(Desk { handle, queries, checkout_wait: checkout_timeout + waits.grace }))
 }
 
 /// The name of a new order.
@@ -97,32 +93,11 @@ async fn create_order(
     Path(user): Path<UserId>,
     key: Idempotency,
 ) -> Result<Json<CreatedOrder>, Problem> {
-    if !desk
-        .queries
-        .knows_user(user.clone())
-        .await
-        .map_err(|error| unavailable(&error, "payment"))?
-    {
+    if !desk.queries.knows_user(user.clone()).await.map_err(|error| unavailable(&error, "payment"))? {
         return Err(Problem::not_found(format!("there is no user {user}")).with("user_id", user.as_str()));
     }
-    let (partition, order) = new_name(
-        &desk.handle,
-        &key,
-        || OrderId(Id::from_random(rand::random())),
-        OrderId::as_str,
-    );
-    match call(
-        &desk.handle,
-        partition,
-        Command::Create {
-            order: order.clone(),
-            user,
-        },
-        key,
-        None,
-    )
-    .await?
-    {
+    let (partition, order) = new_name(&desk.handle, &key, || OrderId(Id::from_random(rand::random())), OrderId::as_str);
+    match call(&desk.handle, partition, Command::Create { order: order.clone(), user }, key, None).await? {
         Reply::Created(order_id) => Ok(Json(CreatedOrder { order_id })),
         other => Err(problem(other, &order)),
     }
@@ -159,21 +134,12 @@ async fn add_item(
     Path((order, item, quantity)): Path<(OrderId, ItemId, Quantity)>,
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
-    let price = desk
-        .queries
-        .price(item.clone())
-        .await
-        .map_err(|error| unavailable(&error, "stock"))?;
+    let price = desk.queries.price(item.clone()).await.map_err(|error| unavailable(&error, "stock"))?;
     let Some(price) = price else {
         return Err(Problem::not_found(format!("there is no item {item}")).with("item_id", item.as_str()));
     };
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
-    let command = Command::AddItem {
-        order: order.clone(),
-        item,
-        quantity,
-        price,
-    };
+    let command = Command::AddItem { order: order.clone(), item, quantity, price };
     match call(&desk.handle, partition, command, key, None).await? {
         Reply::Done => Ok("item added"),
         other => Err(problem(other, &order)),
@@ -199,19 +165,14 @@ async fn checkout(
 ) -> Result<&'static str, Problem> {
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
     let attempt = CheckoutId::from_random(rand::random());
-    let command = Command::Checkout {
-        order: order.clone(),
-        attempt,
-    };
+    let command = Command::Checkout { order: order.clone(), attempt };
     let call = call(&desk.handle, partition, command, key, None);
     match tokio::time::timeout(desk.checkout_wait, call).await {
         Ok(Ok(Reply::Done)) => Ok("Checkout successful"),
         Ok(Ok(refused)) => Err(problem(refused, &order)),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(
-            Problem::outcome_unknown(format!("GET /orders/find/{order} will show whether it is paid"))
-                .with("order_id", order.as_str()),
-        ),
+        Err(_) => Err(Problem::outcome_unknown(format!("GET /orders/find/{order} will show whether it is paid"))
+            .with("order_id", order.as_str())),
     }
 }
 
@@ -235,25 +196,15 @@ async fn initialise_orders(
 ) -> Result<Json<Message>, Problem> {
     check_bulk(count.get())?;
     let Some(total_cost) = price.checked_add(price) else {
-        return Err(Problem::new(
-            &AMOUNT_TOO_LARGE,
-            "an order would cost more than can be counted",
-        ));
+        return Err(Problem::new(&AMOUNT_TOO_LARGE, "an order would cost more than can be counted"));
     };
     let handle = &desk.handle;
-    let new = Random {
-        random: SmallRng::from_rng(&mut rand::rng()),
-        items,
-        users,
-        total_cost,
-    };
+    let new = Random { random: SmallRng::from_rng(&mut rand::rng()), items, users, total_cost };
     let parts = initial_parts(handle.partitions(), count, new);
     let nothing = Command::Initialise { orders: Vec::new() };
     let refusal = |reply| problem(reply, &OrderId(Id::from_number(0)));
     call_in_parts(handle, parts, nothing, Reply::Done, refusal, key).await?;
-    Ok(Json(Message {
-        msg: "Batch init for orders successful",
-    }))
+    Ok(Json(Message { msg: "Batch init for orders successful" }))
 }
 
 /// What random orders are made of.
@@ -269,12 +220,7 @@ impl Random {
     fn order(&mut self, number: u64) -> NewOrder {
         let user = UserId(Id::from_number(self.random.random_range(0..self.users.get())));
         let lines = [self.line(), self.line()].into_iter().flatten().collect();
-        NewOrder {
-            order: OrderId(Id::from_number(number)),
-            user,
-            lines,
-            total_cost: self.total_cost,
-        }
+        NewOrder { order: OrderId(Id::from_number(number)), user, lines, total_cost: self.total_cost }
     }
 
     fn line(&mut self) -> Option<Line> {
@@ -285,10 +231,7 @@ impl Random {
 
 fn initial_parts(partitions: Partition, count: Amount, mut random: Random) -> Parts<Command> {
     Box::new((0..partitions).flat_map(move |partition| {
-        let mut random = Random {
-            random: SmallRng::from_rng(&mut random.random),
-            ..random.clone()
-        };
+        let mut random = Random { random: SmallRng::from_rng(&mut random.random), ..random.clone() };
         let orders = numbers_of(partition, partitions, count.get()).map(move |number| random.order(number));
         in_parts(orders).map(move |orders| (partition, Command::Initialise { orders }))
     }))

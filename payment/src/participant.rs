@@ -105,10 +105,9 @@ impl Participant for Payment {
         let mut till = Till { payment: self, step };
         match input {
             Input::Command { request, command } => till.command(request, command),
-            Input::Expired {
-                request,
-                command: Command::Find { user } | Command::Pay { user, .. },
-            } => hold::expire(&mut till, request, user),
+            Input::Expired { request, command: Command::Find { user } | Command::Pay { user, .. } } => {
+                hold::expire(&mut till, request, user)
+            }
             Input::Event(event) => till.event(event),
             Input::Expired { .. } | Input::Deadline(_) => Ok(()),
         }
@@ -161,8 +160,7 @@ impl Till<'_, '_> {
     fn command(&mut self, request: RequestId, command: &Command) -> Result<(), Missing> {
         match command {
             Command::Create { user } => {
-                self.step
-                    .put(&PaymentKey::User(user.clone()), PaymentRecord::User(Pool::new(0)));
+                self.step.put(&PaymentKey::User(user.clone()), PaymentRecord::User(Pool::new(0)));
                 self.step.reply(request, Reply::Created(user.clone()));
             }
             Command::Initialise { users, credit } => self.initialise(request, users, *credit)?,
@@ -182,10 +180,7 @@ impl Till<'_, '_> {
             }
         }
         for user in users {
-            self.step.put(
-                &PaymentKey::User(user.clone()),
-                PaymentRecord::User(Pool::new(credit.get())),
-            );
+            self.step.put(&PaymentKey::User(user.clone()), PaymentRecord::User(Pool::new(credit.get())));
         }
         self.step.reply(request, Reply::Done);
         Ok(())

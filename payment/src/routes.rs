@@ -62,12 +62,7 @@ struct FoundUser {
     responses((status = 200, body = CreatedUser), AnyProblem, KeyReused),
 )]
 async fn create_user(State(till): State<Arc<Till>>, key: Idempotency) -> Result<Json<CreatedUser>, Problem> {
-    let (partition, user) = new_name(
-        &till.handle,
-        &key,
-        || UserId(Id::from_random(rand::random())),
-        UserId::as_str,
-    );
+    let (partition, user) = new_name(&till.handle, &key, || UserId(Id::from_random(rand::random())), UserId::as_str);
     match call(&till.handle, partition, Command::Create { user }, key, None).await? {
         Reply::Created(user_id) => Ok(Json(CreatedUser { user_id })),
         other => Err(problem(other)),
@@ -85,10 +80,8 @@ async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -
     let (command, patience) = (Command::Find { user: user_id.clone() }, Some(till.waits.read));
     match call(&till.handle, partition, command, Idempotency::default(), patience).await? {
         Reply::Found(credit) => Ok(Json(FoundUser { user_id, credit })),
-        Reply::Busy(user) => Err(
-            Problem::unavailable("checkouts hold credit of the user and did not end in time", 1)
-                .with("user_id", user.as_str()),
-        ),
+        Reply::Busy(user) => Err(Problem::unavailable("checkouts hold credit of the user and did not end in time", 1)
+            .with("user_id", user.as_str())),
         other => Err(problem(other)),
     }
 }
@@ -109,10 +102,7 @@ async fn add_funds(
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
     let partition = till.handle.partition_of(user.as_str().as_bytes());
-    done(
-        call(&till.handle, partition, Command::AddFunds { user, amount }, key, None).await?,
-        "funds added",
-    )
+    done(call(&till.handle, partition, Command::AddFunds { user, amount }, key, None).await?, "funds added")
 }
 
 /// Takes credit away. Waits for checkouts if the credit would be there once those that are running were undone.
@@ -134,10 +124,7 @@ async fn pay(
 ) -> Result<&'static str, Problem> {
     let partition = till.handle.partition_of(user.as_str().as_bytes());
     let patience = Some(till.waits.change);
-    done(
-        call(&till.handle, partition, Command::Pay { user, amount }, key, patience).await?,
-        "paid",
-    )
+    done(call(&till.handle, partition, Command::Pay { user, amount }, key, patience).await?, "paid")
 }
 
 /// Sets users "0" to "n-1" to a credit, whether they exist or not. For tests and benchmarks.
@@ -158,14 +145,9 @@ async fn initialise_users(
     check_bulk(count.get())?;
     let handle = &till.handle;
     let parts = initial_parts(handle.partitions(), count, credit);
-    let nothing = Command::Initialise {
-        users: Vec::new(),
-        credit,
-    };
+    let nothing = Command::Initialise { users: Vec::new(), credit };
     call_in_parts(handle, parts, nothing, Reply::Done, problem, key).await?;
-    Ok(Json(Message {
-        msg: "Batch init for users successful",
-    }))
+    Ok(Json(Message { msg: "Batch init for users successful" }))
 }
 
 fn initial_parts(partitions: Partition, count: Amount, credit: Amount) -> Parts<Command> {
@@ -176,11 +158,7 @@ fn initial_parts(partitions: Partition, count: Amount, credit: Amount) -> Parts<
 }
 
 fn done(reply: Reply, text: &'static str) -> Result<&'static str, Problem> {
-    if reply == Reply::Done {
-        Ok(text)
-    } else {
-        Err(problem(reply))
-    }
+    if reply == Reply::Done { Ok(text) } else { Err(problem(reply)) }
 }
 
 #[cold]
@@ -191,11 +169,10 @@ fn problem(reply: Reply) -> Problem {
             Problem::new(&problems::NOT_ENOUGH_CREDIT, format!("user {user} has less credit"))
                 .with("user_id", user.as_str())
         }
-        Reply::TooLarge(user) => Problem::new(
-            &AMOUNT_TOO_LARGE,
-            format!("user {user} would have more credit than can be counted"),
-        )
-        .with("user_id", user.as_str()),
+        Reply::TooLarge(user) => {
+            Problem::new(&AMOUNT_TOO_LARGE, format!("user {user} would have more credit than can be counted"))
+                .with("user_id", user.as_str())
+        }
         Reply::Busy(user) => Problem::new(&BUSY, format!("checkouts hold credit of user {user}"))
             .with("user_id", user.as_str())
             .retry_after_seconds(1),
@@ -213,11 +190,7 @@ impl PaymentQueries {
     pub fn knows_user(&self, user: UserId) -> Answer<'_, bool> {
         Box::pin(async move {
             let partition = self.0.partition_of(user.as_str().as_bytes());
-            match self
-                .0
-                .call(partition, Command::Exists { user }, saga::CallOptions::default())
-                .await
-            {
+            match self.0.call(partition, Command::Exists { user }, saga::CallOptions::default()).await {
                 Ok(reply) => Ok(matches!(reply, Reply::Found(_))),
                 Err(_) => Err(contract::QueryError::Unavailable),
             }

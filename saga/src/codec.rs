@@ -41,9 +41,7 @@ where
 
     fn decode_from(bytes: &[u8]) -> Result<Self, CodecError> {
         match bytes.split_first() {
-            Some((&FORMAT, body)) => {
-                minicbor::decode(body).map_err(|error| CodecError::Malformed(error.to_string()))
-            }
+            Some((&FORMAT, body)) => minicbor::decode(body).map_err(|error| CodecError::Malformed(error.to_string())),
             Some((&format, _)) => Err(CodecError::UnknownFormat(format)),
             None => Err(CodecError::Malformed("empty".into())),
         }

@@ -90,6 +90,9 @@ pub use records::{
 /// How many partitions, from 0, the suite uses of each store.
 pub const PARTITIONS: Partition = 4;
 
+/// The names of all claims, in the order in which they are tried.
+pub const CLAIMS: &[&str] = crate::conformance_tests! { @claims names () };
+
 /// How the suite opens, closes and crashes the store under test.
 ///
 /// What cannot be set up (no server, no disk) must panic: a suite that does not run must not pass.
@@ -215,10 +218,7 @@ pub struct Violation {
 impl Violation {
     #[track_caller]
     fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            location: Location::caller(),
-        }
+        Self { what: what.into(), location: Location::caller() }
     }
 }
 
@@ -263,9 +263,7 @@ pub struct Report {
 impl Report {
     /// The claims that were broken, and how.
     pub fn violations(&self) -> impl Iterator<Item = (&'static str, &Violation)> {
-        self.outcomes
-            .iter()
-            .filter_map(|(claim, outcome)| Some((*claim, outcome.as_ref().err()?)))
+        self.outcomes.iter().filter_map(|(claim, outcome)| Some((*claim, outcome.as_ref().err()?)))
     }
 }
 
@@ -291,10 +289,7 @@ pub async fn within_its_time<S: Subject>(subject: &S, run: impl Future<Output = 
 /// Runs one claim as a test, on a runtime of two threads so that races are real.
 #[doc(hidden)]
 pub fn prove(claim: &str, run: impl Future<Output = Outcome>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(run),
         Err(error) => Err(Violation::new(format!("no runtime: {error}"))),
@@ -370,6 +365,9 @@ macro_rules! conformance_tests {
                 });
             }
         )*
+    };
+    (@names () $($claim:ident)*) => {
+        &[$(stringify!($claim)),*]
     };
     (@run ($subject:ident, $report:ident) $($claim:ident)*) => {
         $(

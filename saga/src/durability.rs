@@ -56,10 +56,7 @@ pub struct Durability {
 
 impl fmt::Debug for Durability {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Durability")
-            .field("durable", &self.durable())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Durability").field("durable", &self.durable()).finish_non_exhaustive()
     }
 }
 
@@ -67,19 +64,10 @@ impl Durability {
     /// A gate at which everything up to `durable` has passed.
     #[must_use]
     pub fn new(durable: u64) -> Self {
-        let (state, _) = watch::channel(State {
-            durable,
-            poisoned: None,
-        });
-        let shared = Shared {
-            state,
-            durable: AtomicU64::new(durable),
-            requested: Mutex::default(),
-            changed: Condvar::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let (state, _) = watch::channel(State { durable, poisoned: None });
+        let shared =
+            Shared { state, durable: AtomicU64::new(durable), requested: Mutex::default(), changed: Condvar::new() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A gate that is always open: for stores whose commits are durable when they return, or never promised to be.
@@ -125,9 +113,7 @@ impl Durability {
     /// A view for one task that waits for many positions.
     #[must_use]
     pub fn watch(&self) -> DurabilityWatch {
-        DurabilityWatch {
-            receiver: self.shared.state.subscribe(),
-        }
+        DurabilityWatch { receiver: self.shared.state.subscribe() }
     }
 
     /// For stores: everything up to `position` is durable now.
@@ -165,9 +151,7 @@ impl Durability {
         let (requested, _) = self
             .shared
             .changed
-            .wait_timeout_while(requested, patience, |requested| {
-                requested.position <= flushed && !requested.closed
-            })
+            .wait_timeout_while(requested, patience, |requested| requested.position <= flushed && !requested.closed)
             .unwrap_or_else(PoisonError::into_inner);
         (!requested.closed).then_some(requested.position)
     }

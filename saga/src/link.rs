@@ -132,7 +132,13 @@ pub(crate) type Ready<E> = Vec<(mpsc::Sender<Delivery<E>>, Delivery<E>)>;
 
 impl<E> Link<E> {
     /// Sorts `events`, numbered from `first` on, to the consumers they are for.
-    pub(crate) fn prepare(&mut self, first: u64, events: &[Arc<E>], destinations: &mut Destinations, ready: &mut Ready<E>) {
+    pub(crate) fn prepare(
+        &mut self,
+        first: u64,
+        events: &[Arc<E>],
+        destinations: &mut Destinations,
+        ready: &mut Ready<E>,
+    ) {
         for (number, event) in (first..).zip(events) {
             destinations.clear();
             (self.route)(event, destinations);

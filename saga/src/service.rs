@@ -78,11 +78,7 @@ pub struct Service<P: Participant, S> {
 
 impl<P: Participant, S> fmt::Debug for Service<P, S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Service")
-            .field("name", &self.name)
-            .field("partitions", &self.seats.len())
-            .finish()
+        formatter.debug_struct("Service").field("name", &self.name).field("partitions", &self.seats.len()).finish()
     }
 }
 
@@ -97,30 +93,12 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             let (ask, requests) = mpsc::channel(settings.requests_waiting_max);
             senders.push(ask);
             let (sources, links, acks) = (Vec::new(), Vec::new(), Acks::default());
-            seats.push(Seat {
-                deliver,
-                mailbox,
-                requests,
-                sources,
-                links,
-                acks,
-            });
+            seats.push(Seat { deliver, mailbox, requests, sources, links, acks });
         }
         let name = participant.name().into();
-        let handle = Handle {
-            requests: senders.into(),
-        };
+        let handle = Handle { requests: senders.into() };
         let (stop, _) = watch::channel(false);
-        Self {
-            participant: Arc::new(participant),
-            store,
-            settings,
-            metrics,
-            name,
-            seats,
-            handle,
-            stop,
-        }
+        Self { participant: Arc::new(participant), store, settings, metrics, name, seats, handle, stop }
     }
 
     /// Where to send this service's requests.
@@ -138,16 +116,9 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let shares_fate = self.store.durability().same_domain(producer.store.durability());
         let reader: Arc<dyn ReadLog> = Arc::new(producer.store.clone());
         for (partition, seat) in (0..).zip(&mut producer.seats) {
-            let log = LogName {
-                service: Arc::clone(&producer.name),
-                partition,
-            };
+            let log = LogName { service: Arc::clone(&producer.name), partition };
             let (route, consumers) = self.add_source(&log, &reader, shares_fate, &mut seat.acks);
-            seat.links.push(Link {
-                route,
-                shares_fate,
-                consumers,
-            });
+            seat.links.push(Link { route, shares_fate, consumers });
         }
     }
 
@@ -156,23 +127,12 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let reader: Arc<dyn ReadLog> = Arc::new(self.store.clone());
         for index in 0..self.seats.len() {
             let partition = Partition::try_from(index).unwrap_or_default();
-            let log = LogName {
-                service: Arc::clone(&self.name),
-                partition,
-            };
-            let mut acks = self
-                .seats
-                .get_mut(index)
-                .map(|seat| std::mem::take(&mut seat.acks))
-                .unwrap_or_default();
+            let log = LogName { service: Arc::clone(&self.name), partition };
+            let mut acks = self.seats.get_mut(index).map(|seat| std::mem::take(&mut seat.acks)).unwrap_or_default();
             let (route, consumers) = self.add_source(&log, &reader, true, &mut acks);
             if let Some(seat) = self.seats.get_mut(index) {
                 seat.acks = acks;
-                seat.links.push(Link {
-                    route,
-                    shares_fate: true,
-                    consumers,
-                });
+                seat.links.push(Link { route, shares_fate: true, consumers });
             }
         }
     }
@@ -185,11 +145,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         shares_fate: bool,
         acks: &mut Acks,
     ) -> (crate::link::Route<P::Event>, Vec<LinkedPartition<P::Event>>) {
-        let visibility = if shares_fate {
-            Visibility::Committed
-        } else {
-            Visibility::Durable
-        };
+        let visibility = if shares_fate { Visibility::Committed } else { Visibility::Durable };
         let mut consumers = Vec::new();
         for seat in &mut self.seats {
             let addressed = Arc::new(AtomicU64::new(0));
@@ -202,15 +158,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             };
             consumers.push(consumer);
             let (log, reader, ack) = (log.clone(), Arc::clone(reader), acks.add());
-            seat.sources.push(Source {
-                log,
-                reader,
-                visibility,
-                ack,
-                addressed,
-                cursor: 0,
-                committed: 0,
-            });
+            seat.sources.push(Source { log, reader, visibility, ack, addressed, cursor: 0, committed: 0 });
         }
         let participant = Arc::clone(&self.participant);
         let partitions = self.handle.partitions();
@@ -231,10 +179,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
                 participant: Arc::clone(&self.participant),
                 store: self.store.clone(),
                 settings: self.settings.clone(),
-                log: LogName {
-                    service: Arc::clone(&self.name),
-                    partition,
-                },
+                log: LogName { service: Arc::clone(&self.name), partition },
                 partitions,
                 mailbox: seat.mailbox,
                 requests: seat.requests,
@@ -257,11 +202,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             recovered.send_replace(true);
             Ok(())
         });
-        Running {
-            tasks,
-            stop: self.stop,
-            recovered: is_recovered,
-        }
+        Running { tasks, stop: self.stop, recovered: is_recovered }
     }
 }
 
@@ -326,18 +267,13 @@ pub struct Handle<P: Participant> {
 
 impl<P: Participant> Clone for Handle<P> {
     fn clone(&self) -> Self {
-        Self {
-            requests: Arc::clone(&self.requests),
-        }
+        Self { requests: Arc::clone(&self.requests) }
     }
 }
 
 impl<P: Participant> fmt::Debug for Handle<P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Handle")
-            .field("partitions", &self.requests.len())
-            .finish()
+        formatter.debug_struct("Handle").field("partitions", &self.requests.len()).finish()
     }
 }
 
@@ -384,32 +320,17 @@ impl<P: Participant> Handle<P> {
     /// See [`CallError`].
     pub async fn claim(&self, key: IdempotencyKey) -> Result<Option<P::Reply>, CallError> {
         let home = self.partition_of(key.key.as_bytes());
-        self.ask(
-            home,
-            Ask::Claim,
-            CallOptions {
-                key: Some(key),
-                patience: None,
-            },
-        )
-        .await
+        self.ask(home, Ask::Claim, CallOptions { key: Some(key), patience: None }).await
     }
 
     async fn ask(&self, partition: Partition, ask: Ask<P::Command>, options: CallOptions) -> Answer<P::Reply> {
         let (reply_to, reply) = oneshot::channel();
         let requests = self.requests.get(usize::from(partition)).ok_or(CallError::Stopped)?;
         let CallOptions { key, patience } = options;
-        requests
-            .try_send(Request {
-                ask,
-                key,
-                patience,
-                reply_to,
-            })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => CallError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => CallError::Stopped,
-            })?;
+        requests.try_send(Request { ask, key, patience, reply_to }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CallError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => CallError::Stopped,
+        })?;
         reply.await.unwrap_or(Err(CallError::Unknown))
     }
 }

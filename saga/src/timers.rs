@@ -31,7 +31,12 @@ pub(crate) struct Timers<K> {
 
 impl<K: Clone + Eq + Hash> Timers<K> {
     pub(crate) fn new() -> Self {
-        Self { open: HashMap::with_hasher(FixedState::default()), by_time: BTreeMap::new(), by_event: VecDeque::new(), overdue: BTreeSet::new() }
+        Self {
+            open: HashMap::with_hasher(FixedState::default()),
+            by_time: BTreeMap::new(),
+            by_event: VecDeque::new(),
+            overdue: BTreeSet::new(),
+        }
     }
 
     /// Takes note of what event number `event` said.
@@ -67,11 +72,15 @@ impl<K: Clone + Eq + Hash> Timers<K> {
     pub(crate) fn due(&mut self, instant: Instant, again: Duration, limit: usize) -> Vec<K> {
         let mut keys = Vec::new();
         while keys.len() < limit {
-            let Some((due, _)) = self.by_time.first_key_value() else { break };
+            let Some((due, _)) = self.by_time.first_key_value() else {
+                break;
+            };
             if due.at > instant {
                 break;
             }
-            let Some((due, key)) = self.by_time.pop_first() else { break };
+            let Some((due, key)) = self.by_time.pop_first() else {
+                break;
+            };
             let later = Due { at: instant + again, event: due.event };
             self.open.insert(key.clone(), later);
             self.by_time.insert(later, key.clone());

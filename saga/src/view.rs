@@ -239,7 +239,11 @@ pub struct Step<'a, P: Participant> {
 
 impl<P: Participant> fmt::Debug for Step<'_, P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Step").field("partition", &self.partition).field("now", &self.now).finish_non_exhaustive()
+        formatter
+            .debug_struct("Step")
+            .field("partition", &self.partition)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 

@@ -126,10 +126,9 @@ impl Participant for Stock {
         let mut shelf = Shelf { stock: self, step };
         match input {
             Input::Command { request, command } => shelf.command(request, command),
-            Input::Expired {
-                request,
-                command: Command::Find { item } | Command::Subtract { item, .. },
-            } => hold::expire(&mut shelf, request, item),
+            Input::Expired { request, command: Command::Find { item } | Command::Subtract { item, .. } } => {
+                hold::expire(&mut shelf, request, item)
+            }
             Input::Event(event) => shelf.event(event),
             Input::Expired { .. } | Input::Deadline(_) => Ok(()),
         }
@@ -137,22 +136,17 @@ impl Participant for Stock {
 
     fn destinations(&self, event: &Event, partitions: Partition, to: &mut Destinations) {
         match event {
-            Event::CheckoutStarted(checkout) => walk(checkout, partitions)
-                .first()
-                .into_iter()
-                .for_each(|&first| to.add(first)),
+            Event::CheckoutStarted(checkout) => {
+                walk(checkout, partitions).first().into_iter().for_each(|&first| to.add(first))
+            }
             Event::StockReserved(checkout, station)
             | Event::StockRefused(checkout, station, _)
             | Event::StockWithdrawn(checkout, station) => {
-                let next = walk(checkout, partitions)
-                    .into_iter()
-                    .find(|partition| *partition > station.partition);
+                let next = walk(checkout, partitions).into_iter().find(|partition| *partition > station.partition);
                 next.into_iter().for_each(|next| to.add(next));
             }
             Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, _) => {
-                walk(checkout, partitions)
-                    .into_iter()
-                    .for_each(|partition| to.add(partition));
+                walk(checkout, partitions).into_iter().for_each(|partition| to.add(partition));
             }
             Event::PaymentAuthorized(_) | Event::PaymentRefused(..) => {}
         }
@@ -192,10 +186,7 @@ impl Shelf<'_, '_> {
     fn command(&mut self, request: RequestId, command: &Command) -> Result<(), Missing> {
         match command {
             Command::Create { item, price } => {
-                let record = StockRecord::Item(Item {
-                    price: *price,
-                    pool: Pool::new(0),
-                });
+                let record = StockRecord::Item(Item { price: *price, pool: Pool::new(0) });
                 self.step.put(&StockKey::Item(item.clone()), record);
                 self.step.reply(request, Reply::Created(item.clone()));
             }
@@ -222,10 +213,7 @@ impl Shelf<'_, '_> {
             }
         }
         for item in items {
-            let record = StockRecord::Item(Item {
-                price,
-                pool: Pool::new(stock.get()),
-            });
+            let record = StockRecord::Item(Item { price, pool: Pool::new(stock.get()) });
             self.step.put(&StockKey::Item(item.clone()), record);
         }
         self.step.reply(request, Reply::Done);
@@ -267,8 +255,7 @@ impl Shelf<'_, '_> {
         let (own, partitions) = (self.step.partition(), self.step.partitions());
         let lines = checkout.lines.iter();
         let here = lines.filter(|line| partition_of(line.item.as_str().as_bytes(), partitions) == own);
-        here.map(|line| Claim::new(line.item.clone(), line.quantity.get()))
-            .collect()
+        here.map(|line| Claim::new(line.item.clone(), line.quantity.get())).collect()
     }
 }
 
@@ -343,10 +330,7 @@ impl Ledger for Shelf<'_, '_> {
             Some(StockRecord::Item(found)) => {
                 // A pool never holds more than an amount can count: every way in is checked.
                 let stock = Amount::new(found.pool.total()).unwrap_or(Amount::MAX);
-                Reply::Found {
-                    stock,
-                    price: found.price,
-                }
+                Reply::Found { stock, price: found.price }
             }
             _ => Reply::Unknown(item.clone()),
         };

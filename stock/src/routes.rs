@@ -66,12 +66,7 @@ async fn create_item(
     Path(price): Path<Amount>,
     key: Idempotency,
 ) -> Result<Json<CreatedItem>, Problem> {
-    let (partition, item) = new_name(
-        &shop.handle,
-        &key,
-        || ItemId(Id::from_random(rand::random())),
-        ItemId::as_str,
-    );
+    let (partition, item) = new_name(&shop.handle, &key, || ItemId(Id::from_random(rand::random())), ItemId::as_str);
     match call(&shop.handle, partition, Command::Create { item, price }, key, None).await? {
         Reply::Created(item_id) => Ok(Json(CreatedItem { item_id })),
         other => Err(problem(other)),
@@ -87,20 +82,10 @@ async fn create_item(
 async fn find_item(State(shop): State<Arc<Shop>>, Path(item): Path<ItemId>) -> Result<Json<FoundItem>, Problem> {
     let partition = shop.handle.partition_of(item.as_str().as_bytes());
     let patience = Some(shop.waits.read);
-    match call(
-        &shop.handle,
-        partition,
-        Command::Find { item },
-        Idempotency::default(),
-        patience,
-    )
-    .await?
-    {
+    match call(&shop.handle, partition, Command::Find { item }, Idempotency::default(), patience).await? {
         Reply::Found { stock, price } => Ok(Json(FoundItem { stock, price })),
-        Reply::Busy(item) => Err(
-            Problem::unavailable("checkouts hold units of the item and did not end in time", 1)
-                .with("item_id", item.as_str()),
-        ),
+        Reply::Busy(item) => Err(Problem::unavailable("checkouts hold units of the item and did not end in time", 1)
+            .with("item_id", item.as_str())),
         other => Err(problem(other)),
     }
 }
@@ -121,10 +106,7 @@ async fn add_stock(
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
     let partition = shop.handle.partition_of(item.as_str().as_bytes());
-    done(
-        call(&shop.handle, partition, Command::Add { item, amount }, key, None).await?,
-        "stock added",
-    )
+    done(call(&shop.handle, partition, Command::Add { item, amount }, key, None).await?, "stock added")
 }
 
 /// Takes units away. Waits for checkouts if the units would be there once those that are running were undone.
@@ -144,17 +126,7 @@ async fn subtract_stock(
 ) -> Result<&'static str, Problem> {
     let partition = shop.handle.partition_of(item.as_str().as_bytes());
     let patience = Some(shop.waits.change);
-    done(
-        call(
-            &shop.handle,
-            partition,
-            Command::Subtract { item, amount },
-            key,
-            patience,
-        )
-        .await?,
-        "stock subtracted",
-    )
+    done(call(&shop.handle, partition, Command::Subtract { item, amount }, key, patience).await?, "stock subtracted")
 }
 
 /// Sets items "0" to "n-1" to a stock and a price, whether they exist or not. For tests and benchmarks.
@@ -176,15 +148,9 @@ async fn initialise_items(
     check_bulk(count.get())?;
     let handle = &shop.handle;
     let parts = initial_parts(handle.partitions(), count, stock, price);
-    let nothing = Command::Initialise {
-        items: Vec::new(),
-        stock,
-        price,
-    };
+    let nothing = Command::Initialise { items: Vec::new(), stock, price };
     call_in_parts(handle, parts, nothing, Reply::Done, problem, key).await?;
-    Ok(Json(Message {
-        msg: "Batch init for stock successful",
-    }))
+    Ok(Json(Message { msg: "Batch init for stock successful" }))
 }
 
 fn initial_parts(partitions: Partition, count: Amount, stock: Amount, price: Amount) -> Parts<Command> {
@@ -195,11 +161,7 @@ fn initial_parts(partitions: Partition, count: Amount, stock: Amount, price: Amo
 }
 
 fn done(reply: Reply, text: &'static str) -> Result<&'static str, Problem> {
-    if reply == Reply::Done {
-        Ok(text)
-    } else {
-        Err(problem(reply))
-    }
+    if reply == Reply::Done { Ok(text) } else { Err(problem(reply)) }
 }
 
 #[cold]
@@ -209,11 +171,10 @@ fn problem(reply: Reply) -> Problem {
         Reply::OutOfStock(item) => {
             Problem::new(&problems::OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
         }
-        Reply::TooLarge(item) => Problem::new(
-            &AMOUNT_TOO_LARGE,
-            format!("item {item} would have more units than can be counted"),
-        )
-        .with("item_id", item.as_str()),
+        Reply::TooLarge(item) => {
+            Problem::new(&AMOUNT_TOO_LARGE, format!("item {item} would have more units than can be counted"))
+                .with("item_id", item.as_str())
+        }
         Reply::Busy(item) => Problem::new(&BUSY, format!("checkouts hold units of item {item}"))
             .with("item_id", item.as_str())
             .retry_after_seconds(1),
@@ -231,11 +192,7 @@ impl StockQueries {
     pub fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>> {
         Box::pin(async move {
             let partition = self.0.partition_of(item.as_str().as_bytes());
-            match self
-                .0
-                .call(partition, Command::Price { item }, saga::CallOptions::default())
-                .await
-            {
+            match self.0.call(partition, Command::Price { item }, saga::CallOptions::default()).await {
                 Ok(Reply::Found { price, .. }) => Ok(Some(price)),
                 Ok(_) => Ok(None),
                 Err(_) => Err(contract::QueryError::Unavailable),

@@ -23,12 +23,7 @@ pub async fn cursors_are_kept_and_replaced_one_by_one<S: Subject>(subject: &S) -
     let steps: Vec<Vec<Cursor>> = vec![
         vec![cursor("order", 0, 1)],
         vec![cursor("order", 1, 5)],
-        vec![
-            cursor("orde", 1, 6),
-            cursor("order", 11, 7),
-            cursor("order-1", 1, 8),
-            cursor("payment", 0, 9),
-        ],
+        vec![cursor("orde", 1, 6), cursor("order", 11, 7), cursor("order-1", 1, 8), cursor("payment", 0, 9)],
         vec![cursor("order", 1, 10)],
         vec![],
         vec![cursor("order", 0, 2), cursor("payment", 0, FAR + 1)],
@@ -36,10 +31,7 @@ pub async fn cursors_are_kept_and_replaced_one_by_one<S: Subject>(subject: &S) -
         vec![cursor("order", Partition::MAX, 3), cursor("zero", 0, 0)],
     ];
     for cursors in steps {
-        let commit = Commit {
-            cursors,
-            ..Commit::default()
-        };
+        let commit = Commit { cursors, ..Commit::default() };
         let committed = world.commit(&store, HERE, commit).await?;
         world.check(&[&store]).await?;
         world.wait(&store, committed.position).await?;

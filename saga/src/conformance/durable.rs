@@ -110,23 +110,12 @@ pub async fn waiters_of_all_partitions_are_served<S: Subject>(subject: &S) -> Ou
         return Err(Violation::new("a finished task still holds the store"));
     };
     let store = subject.reopen(store, Reopen::Crash).await;
-    for Waiter {
-        partition,
-        waited_for,
-        made,
-    } in waiters
-    {
+    for Waiter { partition, waited_for, made } in waiters {
         let head = store.load(partition, &[]).await?.head;
-        ensure!(
-            head >= waited_for,
-            "partition {partition} is back at head {head}, {waited_for} was waited for"
-        );
+        ensure!(head >= waited_for, "partition {partition} is back at head {head}, {waited_for} was waited for");
         let survived = usize::try_from(head).unwrap_or(usize::MAX);
         let Some(wanted) = made.get(survived) else {
-            return Err(Violation::new(format!(
-                "partition {partition} has head {head} of {}",
-                made.len() - 1
-            )));
+            return Err(Violation::new(format!("partition {partition} has head {head} of {}", made.len() - 1)));
         };
         wanted.check(&store, partition, subject.known_differences()).await?;
     }
@@ -143,11 +132,7 @@ struct Waiter {
 
 /// Waits after two commits of three, and leaves a few at the end that nobody waits for.
 async fn commit_and_wait<T: Store>(store: &T, partition: Partition, commits: u64) -> Result<Waiter, Violation> {
-    let mut waiter = Waiter {
-        partition,
-        waited_for: 0,
-        made: vec![Reference::default()],
-    };
+    let mut waiter = Waiter { partition, waited_for: 0, made: vec![Reference::default()] };
     let mut reference = Reference::default();
     for turn in 0..commits + 3 {
         let commit = reference.next_commit(&partition.to_string());
@@ -262,20 +247,11 @@ pub async fn siblings_are_apart_and_lose_their_tails_together<S: Subject>(subjec
     let mut world = World::new(differences);
     for round in 0..CRASHES {
         let Some(sibling) = subject.sibling(&store).await else {
-            ensure!(
-                differences.no_siblings,
-                "no sibling, although no known difference says so"
-            );
+            ensure!(differences.no_siblings, "no sibling, although no known difference says so");
             return Ok(());
         };
-        ensure!(
-            !differences.no_siblings,
-            "a sibling, although a known difference says that there is none"
-        );
-        ensure!(
-            store.durability().same_domain(sibling.durability()),
-            "siblings do not share one durability gate"
-        );
+        ensure!(!differences.no_siblings, "a sibling, although a known difference says that there is none");
+        ensure!(store.durability().same_domain(sibling.durability()), "siblings do not share one durability gate");
         world.recover(&[&store, &sibling]).await?;
         for turn in 0..20_u64 {
             let service = usize::from((turn * 5 + round).is_multiple_of(3));

@@ -45,43 +45,25 @@ pub(super) fn bytes(text: impl Into<String>) -> Bytes {
 }
 
 pub(super) fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Write {
-    Write {
-        key: key.into(),
-        value: Some(value.into()),
-    }
+    Write { key: key.into(), value: Some(value.into()) }
 }
 
 pub(super) fn remove(key: impl Into<Bytes>) -> Write {
-    Write {
-        key: key.into(),
-        value: None,
-    }
+    Write { key: key.into(), value: None }
 }
 
 pub(super) fn cursor(service: &str, partition: Partition, position: u64) -> Cursor {
-    Cursor {
-        log: LogName {
-            service: service.into(),
-            partition,
-        },
-        position,
-    }
+    Cursor { log: LogName { service: service.into(), partition }, position }
 }
 
 /// A commit of events alone; the head is filled in by whoever commits it.
 pub(super) fn events_only(events: impl IntoIterator<Item = Bytes>) -> Commit {
-    Commit {
-        events: events.into_iter().collect(),
-        ..Commit::default()
-    }
+    Commit { events: events.into_iter().collect(), ..Commit::default() }
 }
 
 /// A commit of writes alone; the head is filled in by whoever commits it.
 pub(super) fn writes_only(writes: impl IntoIterator<Item = Write>) -> Commit {
-    Commit {
-        writes: writes.into_iter().collect(),
-        ..Commit::default()
-    }
+    Commit { writes: writes.into_iter().collect(), ..Commit::default() }
 }
 
 /// Reads everything that the log shows, page by page, and ensures that the pages are in order and without gaps.
@@ -98,11 +80,7 @@ pub(super) async fn whole_log<T: Store>(
             return Ok(log);
         }
         if let (Some(last), Some(first)) = (log.last(), page.first()) {
-            ensure_eq!(
-                first.position,
-                last.position + 1,
-                "a page starts elsewhere than the one before it ended"
-            );
+            ensure_eq!(first.position, last.position + 1, "a page starts elsewhere than the one before it ended");
         }
         log.extend(page);
     }
@@ -117,17 +95,9 @@ pub(super) async fn page_of_log<T: Store>(
     visibility: Visibility,
 ) -> Result<Vec<LogEntry>, Violation> {
     let page = store.read_log(partition, after, limit, visibility).await?;
-    ensure!(
-        page.len() <= limit,
-        "{} events where at most {limit} were wanted",
-        page.len()
-    );
+    ensure!(page.len() <= limit, "{} events where at most {limit} were wanted", page.len());
     if let Some(first) = page.first() {
-        ensure!(
-            first.position > after,
-            "event {} where only those after {after} were wanted",
-            first.position
-        );
+        ensure!(first.position > after, "event {} where only those after {after} were wanted", first.position);
         let positions: Vec<u64> = page.iter().map(|entry| entry.position).collect();
         let dense: Vec<u64> = (first.position..).take(page.len()).collect();
         ensure_eq!(positions, dense, "a page of the log has gaps or is out of order");
@@ -145,23 +115,13 @@ impl fmt::Debug for Short<'_> {
         match self.0 {
             None => write!(formatter, "nothing"),
             Some(bytes) if bytes.len() <= SHOWN_BYTES_MAX => write!(formatter, "{bytes:?}"),
-            Some(bytes) => write!(
-                formatter,
-                "{:?}… of {} bytes",
-                bytes.slice(..SHOWN_BYTES_MAX),
-                bytes.len()
-            ),
+            Some(bytes) => write!(formatter, "{:?}… of {} bytes", bytes.slice(..SHOWN_BYTES_MAX), bytes.len()),
         }
     }
 }
 
 /// `length` bytes that differ from those made with another `salt`, and from place to place.
 pub(super) fn pattern(length: usize, salt: u8) -> Bytes {
-    let byte = |place: usize| {
-        place
-            .to_le_bytes()
-            .iter()
-            .fold(salt, |mixed, part| mixed.rotate_left(3) ^ part)
-    };
+    let byte = |place: usize| place.to_le_bytes().iter().fold(salt, |mixed, part| mixed.rotate_left(3) ^ part);
     (0..length).map(byte).collect()
 }

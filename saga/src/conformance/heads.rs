@@ -18,24 +18,12 @@ pub async fn an_untouched_partition_is_empty<S: Subject>(subject: &S) -> Outcome
     for partition in 0..PARTITIONS {
         let snapshot = store.load(partition, &[bytes("a"), bytes("b")]).await?;
         let durable = store.durability().durable();
-        ensure!(
-            snapshot.position <= durable,
-            "nothing was committed, yet it depends on {}",
-            snapshot.position
-        );
-        let empty = Snapshot {
-            position: snapshot.position,
-            records: vec![None, None],
-            ..Snapshot::default()
-        };
+        ensure!(snapshot.position <= durable, "nothing was committed, yet it depends on {}", snapshot.position);
+        let empty = Snapshot { position: snapshot.position, records: vec![None, None], ..Snapshot::default() };
         ensure_eq!(snapshot, empty, "snapshot of untouched partition {partition}");
         for visibility in [Visibility::Committed, Visibility::Durable] {
             let log = whole_log(&store, partition, visibility).await?;
-            ensure!(
-                log.is_empty(),
-                "untouched partition {partition} has {} events",
-                log.len()
-            );
+            ensure!(log.is_empty(), "untouched partition {partition} has {} events", log.len());
         }
     }
     Ok(())
@@ -155,10 +143,7 @@ pub async fn partitions_are_apart<S: Subject>(subject: &S) -> Outcome {
     for partition in 0..PARTITIONS {
         for turn in 0..=partition {
             let commit = Commit {
-                writes: vec![
-                    put("same", format!("{partition}-{turn}")),
-                    remove(format!("own-{}", partition ^ 1)),
-                ],
+                writes: vec![put("same", format!("{partition}-{turn}")), remove(format!("own-{}", partition ^ 1))],
                 events: vec![bytes(format!("{partition}-{turn}"))],
                 cursors: vec![cursor("upstream", 0, u64::from(partition) * 100)],
                 trim: u64::from(turn / 2),
@@ -167,10 +152,7 @@ pub async fn partitions_are_apart<S: Subject>(subject: &S) -> Outcome {
             world.commit(&store, (0, partition), commit).await?;
             world.check(&[&store]).await?;
         }
-        let own = Commit {
-            writes: vec![put(format!("own-{partition}"), "kept")],
-            ..Commit::default()
-        };
+        let own = Commit { writes: vec![put(format!("own-{partition}"), "kept")], ..Commit::default() };
         world.commit(&store, (0, partition), own).await?;
     }
     world.check(&[&store]).await?;

@@ -158,12 +158,7 @@ async fn perform<T: Store>(
 ) -> Result<(), Violation> {
     let choose = |through_other: bool| if through_other { other } else { store };
     match operation {
-        Operation::Commit {
-            partition,
-            through_other_handle,
-            change,
-            then,
-        } => {
+        Operation::Commit { partition, through_other_handle, change, then } => {
             let (store, place) = (choose(*through_other_handle), (0, *partition));
             let commit = change.made(world, place, step);
             let position = world.commit(store, place, commit).await?.position;
@@ -181,18 +176,13 @@ async fn perform<T: Store>(
             world.commit_in_vain(store, place, wrong).await?;
             world.check_place(store, place).await
         }
-        Operation::ReadPage {
-            partition,
-            after,
-            limit,
-        } => {
+        Operation::ReadPage { partition, after, limit } => {
             let (after, limit) = (u64::from(*after), usize::from(*limit));
             world.read_page(store, (0, *partition), after, limit).await
         }
-        Operation::ReadDurable {
-            partition,
-            through_other_handle: false,
-        } => world.read_durable(store, (0, *partition)).await,
+        Operation::ReadDurable { partition, through_other_handle: false } => {
+            world.read_durable(store, (0, *partition)).await
+        }
         Operation::ReadDurable { partition, .. } => {
             world.read_durable_of_another(other, (0, *partition)).await.map(drop)
         }
@@ -212,22 +202,14 @@ impl Change {
         let events = self.events.iter().zip(0..=u8::MAX);
         Commit {
             expected_head: world.at(place).head,
-            writes: self
-                .writes
-                .iter()
-                .map(|(key, length)| write(*key, *length, salt(*key)))
-                .collect(),
-            events: events
-                .map(|(length, index)| pattern(usize::from(*length), salt(index)))
-                .collect(),
+            writes: self.writes.iter().map(|(key, length)| write(*key, *length, salt(*key))).collect(),
+            events: events.map(|(length, index)| pattern(usize::from(*length), salt(index))).collect(),
             cursors: self
                 .cursors
                 .iter()
                 .map(|(log, position)| cursor("log", Partition::from(*log), u64::from(*position)))
                 .collect(),
-            trim: self
-                .trim
-                .map_or(0, |back| log_end.saturating_sub_signed(i64::from(back))),
+            trim: self.trim.map_or(0, |back| log_end.saturating_sub_signed(i64::from(back))),
         }
     }
 }
@@ -243,12 +225,7 @@ fn operations() -> impl Strategy<Value = Operation> {
     let then = prop_oneof![4 => Just(Then::Nothing), 1 => Just(Then::Request), 1 => Just(Then::Wait)];
     let commit =
         (partitions(), any::<bool>(), changes(), then).prop_map(|(partition, through_other_handle, change, then)| {
-            Operation::Commit {
-                partition,
-                through_other_handle,
-                change,
-                then,
-            }
+            Operation::Commit { partition, through_other_handle, change, then }
         });
     let in_vain = (partitions(), -3..=3_i8);
     let page = (partitions(), 0..40_u8, 0..10_u8);
@@ -277,10 +254,5 @@ fn changes() -> impl Strategy<Value = Change> {
         btree_map(0..3_u8, any::<u8>(), 0..3),
         proptest::option::weighted(0.25, -2..=6_i8),
     );
-    parts.prop_map(|(writes, events, cursors, trim)| Change {
-        writes,
-        events,
-        cursors,
-        trim,
-    })
+    parts.prop_map(|(writes, events, cursors, trim)| Change { writes, events, cursors, trim })
 }

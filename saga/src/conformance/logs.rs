@@ -55,16 +55,8 @@ pub async fn events_of_every_size_are_kept<S: Subject>(subject: &S) -> Outcome {
     for size in sizes {
         world.commit(&store, HERE, events_only([pattern(size, 4)])).await?;
     }
-    world
-        .commit(&store, HERE, events_only(sizes.map(|size| pattern(size, 5))))
-        .await?;
-    world
-        .commit(
-            &store,
-            HERE,
-            events_only((0..=u8::MAX).map(|byte| vec![byte, 0].into())),
-        )
-        .await?;
+    world.commit(&store, HERE, events_only(sizes.map(|size| pattern(size, 5)))).await?;
+    world.commit(&store, HERE, events_only((0..=u8::MAX).map(|byte| vec![byte, 0].into()))).await?;
     world.check_place(&store, HERE).await
 }
 
@@ -72,19 +64,9 @@ pub async fn events_of_every_size_are_kept<S: Subject>(subject: &S) -> Outcome {
 pub async fn a_trim_takes_nothing_above_it<S: Subject>(subject: &S) -> Outcome {
     let store = subject.fresh().await;
     let mut world = World::new(subject.known_differences());
-    world
-        .commit(
-            &store,
-            HERE,
-            events_only((1..=20).map(|number| bytes(format!("event-{number}")))),
-        )
-        .await?;
+    world.commit(&store, HERE, events_only((1..=20).map(|number| bytes(format!("event-{number}"))))).await?;
     for trim in [1, 2, 10, 20, 22] {
-        let commit = Commit {
-            events: vec![bytes(format!("appended with trim {trim}"))],
-            trim,
-            ..Commit::default()
-        };
+        let commit = Commit { events: vec![bytes(format!("appended with trim {trim}"))], trim, ..Commit::default() };
         world.commit(&store, HERE, commit).await?;
         world.check_place(&store, HERE).await?;
         for after in [0, trim - 1, trim, trim + 1] {
@@ -98,18 +80,9 @@ pub async fn a_trim_takes_nothing_above_it<S: Subject>(subject: &S) -> Outcome {
 pub async fn a_trim_never_moves_back<S: Subject>(subject: &S) -> Outcome {
     let store = subject.fresh().await;
     let mut world = World::new(subject.known_differences());
-    world
-        .commit(
-            &store,
-            HERE,
-            events_only((1..=10).map(|number| bytes(format!("event-{number}")))),
-        )
-        .await?;
+    world.commit(&store, HERE, events_only((1..=10).map(|number| bytes(format!("event-{number}"))))).await?;
     for trim in [6, 0, 3, 6, 7, 1] {
-        let commit = Commit {
-            trim,
-            ..Commit::default()
-        };
+        let commit = Commit { trim, ..Commit::default() };
         world.commit(&store, HERE, commit).await?;
         world.check_place(&store, HERE).await?;
     }
@@ -146,10 +119,7 @@ pub async fn the_end_of_a_log_outlives_its_events<S: Subject>(subject: &S) -> Ou
         };
         world.commit(&store, HERE, commit).await?;
         let log_end = world.at(HERE).log_end();
-        let trim_all = Commit {
-            trim: log_end,
-            ..Commit::default()
-        };
+        let trim_all = Commit { trim: log_end, ..Commit::default() };
         let committed = world.commit(&store, HERE, trim_all).await?;
         world.check_place(&store, HERE).await?;
         if let Some(how) = how {

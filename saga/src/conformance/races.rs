@@ -29,16 +29,10 @@ pub async fn two_handles_compete_by_head<S: Subject>(subject: &S) -> Outcome {
     let store = subject.fresh().await;
     let differences = subject.known_differences();
     let Some(other) = subject.another_handle(&store).await else {
-        ensure!(
-            differences.one_handle_only,
-            "no other handle, although no known difference says so"
-        );
+        ensure!(differences.one_handle_only, "no other handle, although no known difference says so");
         return Ok(());
     };
-    ensure!(
-        !differences.one_handle_only,
-        "another handle, although a known difference says that there is none"
-    );
+    ensure!(!differences.one_handle_only, "another handle, although a known difference says that there is none");
     take_turns(&store, &other, differences).await?;
     let handles = [Arc::new(store), Arc::new(other)];
     let effort = subject.effort();
@@ -54,10 +48,7 @@ async fn take_turns<T: Store>(store: &T, other: &T, differences: Differences) ->
         let commit = reference.next_commit("turns");
         winner.commit(1, commit.clone()).await?;
         let answer = loser.commit(1, commit.clone()).await;
-        ensure!(
-            matches!(answer, Err(Error::Conflict)),
-            "a head that the other handle had won was answered {answer:?}"
-        );
+        ensure!(matches!(answer, Err(Error::Conflict)), "a head that the other handle had won was answered {answer:?}");
         reference.apply(&commit);
         reference.check(loser, 1, differences).await?;
         reference.check(winner, 1, differences).await?;
@@ -81,11 +72,7 @@ async fn compete<T: Store>(handles: &[Arc<T>], commits_per_writer: u64) -> Resul
     };
     let snapshot = handle.load(0, &[bytes("count")]).await?;
     ensure_eq!(snapshot.head, total, "head after so many commits");
-    ensure_eq!(
-        snapshot.records,
-        [Some(bytes(total.to_string()))],
-        "count that every commit raised by one"
-    );
+    ensure_eq!(snapshot.records, [Some(bytes(total.to_string()))], "count that every commit raised by one");
     check_authors(&**handle, handles.len(), commits_per_writer).await
 }
 
@@ -120,19 +107,10 @@ async fn check_authors<T: Store>(store: &T, writers: usize, commits_per_writer: 
         let text = String::from_utf8_lossy(&entry.event);
         let (writer, number) = text.split_once(':').unwrap_or_default();
         let next = next_of.entry(writer.to_owned()).or_default();
-        ensure_eq!(
-            number,
-            next.to_string(),
-            "event of writer {writer} at {}",
-            entry.position
-        );
+        ensure_eq!(number, next.to_string(), "event of writer {writer} at {}", entry.position);
         *next += 1;
     }
-    ensure_eq!(
-        log.len() as u64,
-        writers as u64 * commits_per_writer,
-        "number of events"
-    );
+    ensure_eq!(log.len() as u64, writers as u64 * commits_per_writer, "number of events");
     Ok(())
 }
 
@@ -212,11 +190,7 @@ async fn watch_moments<T: Store>(
         ensure!(head >= head_before, "head {head} loaded after head {head_before}");
         ensure_eq!(snapshot.log_end, head, "log_end loaded with head {head}");
         let written = (head > 0).then(|| bytes(head.to_string()));
-        ensure_eq!(
-            snapshot.records,
-            vec![written; keys.len()],
-            "records loaded with head {head}"
-        );
+        ensure_eq!(snapshot.records, vec![written; keys.len()], "records loaded with head {head}");
         for cursor in &snapshot.cursors {
             ensure_eq!(cursor.position, head, "cursor {} loaded with head {head}", cursor.log);
         }
@@ -264,12 +238,7 @@ async fn follow<T: Store>(store: &T, until: u64, visibility: Visibility) -> Resu
     while after < until {
         for entry in page_of_log(store, 0, after, 7, visibility).await? {
             ensure_eq!(entry.position, after + 1, "event that follows {after}");
-            ensure_eq!(
-                entry.event,
-                bytes(entry.position.to_string()),
-                "event {}",
-                entry.position
-            );
+            ensure_eq!(entry.event, bytes(entry.position.to_string()), "event {}", entry.position);
             after = entry.position;
         }
         tokio::task::yield_now().await;

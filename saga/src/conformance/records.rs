@@ -43,13 +43,8 @@ pub async fn a_load_answers_in_the_order_asked<S: Subject>(subject: &S) -> Outco
     let mut world = World::new(subject.known_differences());
     let writes = ["b", "a", "d"].map(|key| put(key, format!("value of {key}")));
     world.commit(&store, HERE, writes_only(writes)).await?;
-    let orders: [&[&'static str]; 5] = [
-        &[],
-        &["a", "b", "c", "d"],
-        &["d", "c", "b", "a"],
-        &["c", "a", "c", "a", "a"],
-        &["e"],
-    ];
+    let orders: [&[&'static str]; 5] =
+        [&[], &["a", "b", "c", "d"], &["d", "c", "b", "a"], &["c", "a", "c", "a", "a"], &["e"]];
     for order in orders {
         let keys: Vec<Bytes> = order.iter().copied().map(bytes).collect();
         let snapshot = store.load(0, &keys).await?;
@@ -64,24 +59,9 @@ pub async fn keys_and_values_of_every_size_are_kept<S: Subject>(subject: &S) -> 
     let mut world = World::new(subject.known_differences());
     let key_sizes = (1..=KEY_BYTES_MAX).step_by(9).chain([KEY_BYTES_MAX - 1, KEY_BYTES_MAX]);
     let keys = key_sizes.map(|size| put(pattern(size, 1), format!("key of {size} bytes")));
-    world
-        .commit(&store, HERE, writes_only(keys.collect::<Vec<_>>().into_iter().rev()))
-        .await?;
+    world.commit(&store, HERE, writes_only(keys.collect::<Vec<_>>().into_iter().rev())).await?;
     world.check_place(&store, HERE).await?;
-    for size in [
-        0,
-        1,
-        127,
-        128,
-        255,
-        256,
-        600,
-        4_095,
-        4_096,
-        20_000,
-        65_535,
-        VALUE_BYTES_MAX,
-    ] {
+    for size in [0, 1, 127, 128, 255, 256, 600, 4_095, 4_096, 20_000, 65_535, VALUE_BYTES_MAX] {
         let write = put(format!("value of {size} bytes"), pattern(size, 2));
         world.commit(&store, HERE, writes_only([write])).await?;
         let changing = put("value of changing size", pattern(VALUE_BYTES_MAX - size, 3));

@@ -48,11 +48,7 @@ impl Reference {
     pub(super) fn next_commit(&self, salt: &str) -> Commit {
         let turn = self.head + 1;
         let key = bytes(format!("key-{}", turn % 5));
-        let write = if turn.is_multiple_of(7) {
-            remove(key)
-        } else {
-            put(key, bytes(format!("{salt}-{turn}")))
-        };
+        let write = if turn.is_multiple_of(7) { remove(key) } else { put(key, bytes(format!("{salt}-{turn}"))) };
         let events = (0..turn % 3).map(|index| bytes(format!("{salt}-{turn}-{index}")));
         Commit {
             expected_head: self.head,
@@ -86,11 +82,8 @@ impl Reference {
     ) -> Result<(), Violation> {
         ensure_eq!(snapshot.head, self.head, "head of partition {partition}");
         ensure_eq!(snapshot.log_end, self.log_end(), "log_end of partition {partition}");
-        let mut found: Vec<(LogName, u64)> = snapshot
-            .cursors
-            .into_iter()
-            .map(|cursor| (cursor.log, cursor.position))
-            .collect();
+        let mut found: Vec<(LogName, u64)> =
+            snapshot.cursors.into_iter().map(|cursor| (cursor.log, cursor.position)).collect();
         found.sort();
         let wanted: Vec<(LogName, u64)> = self.cursors.clone().into_iter().collect();
         ensure_eq!(found, wanted, "cursors of partition {partition}");
@@ -130,9 +123,7 @@ impl Reference {
     /// Ensures that each of `entries` is what was appended under its number.
     pub(super) fn check_entries(&self, partition: Partition, entries: &[LogEntry]) -> Result<(), Violation> {
         for entry in entries {
-            let index = usize::try_from(entry.position)
-                .ok()
-                .and_then(|position| position.checked_sub(1));
+            let index = usize::try_from(entry.position).ok().and_then(|position| position.checked_sub(1));
             let wanted = index.and_then(|index| self.events.get(index));
             ensure!(
                 Some(&entry.event) == wanted,

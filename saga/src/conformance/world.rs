@@ -34,12 +34,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(differences: Differences) -> Self {
-        Self {
-            differences,
-            order: Vec::new(),
-            durable: 0,
-            places: BTreeMap::new(),
-        }
+        Self { differences, order: Vec::new(), durable: 0, places: BTreeMap::new() }
     }
 
     pub(super) fn at(&mut self, place: Place) -> &mut Reference {
@@ -55,12 +50,7 @@ impl World {
     ) -> Result<Committed, Violation> {
         commit.expected_head = self.at(place).head;
         let committed = store.commit(place.1, commit.clone()).await?;
-        ensure_eq!(
-            committed.head,
-            commit.expected_head + 1,
-            "head after a commit to partition {}",
-            place.1
-        );
+        ensure_eq!(committed.head, commit.expected_head + 1, "head after a commit to partition {}", place.1);
         self.at(place).apply(&commit);
         self.order.push((place, commit));
         Ok(committed)
@@ -96,10 +86,7 @@ impl World {
     pub(super) async fn wait<T: Store>(&mut self, store: &T, position: u64) -> Result<(), Violation> {
         store.durability().wait(position).await?;
         let durable = store.durability().durable();
-        ensure!(
-            durable >= position,
-            "wait({position}) returned at durable position {durable}"
-        );
+        ensure!(durable >= position, "wait({position}) returned at durable position {durable}");
         self.durable = self.order.len();
         Ok(())
     }
@@ -145,10 +132,7 @@ impl World {
         let due = self.log_end_after(place, self.durable);
         let trimmed = self.at(place).trimmed;
         let shown = self.read_durable_of_another(store, place).await?;
-        ensure!(
-            shown >= due || due <= trimmed,
-            "a durable read ends at event {shown} although event {due} is durable"
-        );
+        ensure!(shown >= due || due <= trimmed, "a durable read ends at event {shown} although event {due} is durable");
         Ok(())
     }
 
@@ -164,16 +148,9 @@ impl World {
         reference.check_entries(place.1, &log)?;
         let (trimmed, log_end) = (reference.trimmed, reference.log_end());
         let shown = log.last().map_or(0, |last| last.position);
-        ensure!(
-            shown <= log_end,
-            "a durable read shows event {shown} of a log that ends at {log_end}"
-        );
+        ensure!(shown <= log_end, "a durable read shows event {shown} of a log that ends at {log_end}");
         if let Some(first) = log.first() {
-            ensure!(
-                first.position <= trimmed + 1,
-                "a durable read misses event {}",
-                first.position - 1
-            );
+            ensure!(first.position <= trimmed + 1, "a durable read misses event {}", first.position - 1);
         }
         let appended_by = (0..=self.order.len()).find(|count| self.log_end_after(place, *count) >= shown);
         self.durable = self.durable.max(appended_by.unwrap_or_default());
@@ -223,11 +200,7 @@ impl World {
             "{survivors} commits survived of {} that were known to be durable",
             self.durable
         );
-        ensure!(
-            survivors <= self.order.len(),
-            "{survivors} commits survived of {}",
-            self.order.len()
-        );
+        ensure!(survivors <= self.order.len(), "{survivors} commits survived of {}", self.order.len());
         self.order.truncate(survivors);
         self.durable = survivors;
         self.places.clear();
@@ -236,11 +209,7 @@ impl World {
         }
         for (place, found) in heads {
             let wanted = self.at(place).head;
-            ensure_eq!(
-                found,
-                wanted,
-                "not a prefix: commits that survived in {place:?} of {survivors} altogether"
-            );
+            ensure_eq!(found, wanted, "not a prefix: commits that survived in {place:?} of {survivors} altogether");
         }
         self.check(stores).await
     }

@@ -48,11 +48,7 @@ pub struct Claim<A> {
 impl<A> Claim<A> {
     /// A claim that is not held yet.
     pub fn new(account: A, quantity: u64) -> Self {
-        Self {
-            account,
-            quantity,
-            generation: Generation::default(),
-        }
+        Self { account, quantity, generation: Generation::default() }
     }
 }
 
@@ -205,13 +201,7 @@ pub fn request<L: Ledger>(
         }
         Verdict::Parked => {
             ledger.note("parked");
-            ledger.set_hold(
-                saga,
-                Some(Hold::Parked {
-                    claims,
-                    context: context.clone(),
-                }),
-            );
+            ledger.set_hold(saga, Some(Hold::Parked { claims, context: context.clone() }));
         }
         Verdict::Refused(account, refusal) => {
             ledger.set_hold(saga, Some(Hold::Refused));
@@ -436,10 +426,7 @@ fn wake<L: Ledger>(ledger: &mut L, claims: &[ClaimOf<L>]) -> Result<(), Missing>
                 break;
             }
             leave_queues(ledger, ticket, &claims)?;
-            let others = claims
-                .iter()
-                .map(|claim| claim.account.clone())
-                .filter(|other| *other != account);
+            let others = claims.iter().map(|claim| claim.account.clone()).filter(|other| *other != account);
             accounts.extend(others);
             ledger.note("unparked");
             serve(ledger, ticket, claims, verdict)?;

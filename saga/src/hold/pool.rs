@@ -111,12 +111,7 @@ impl<S> Pool<S> {
     /// Whether a part of it lives in memory only.
     #[must_use]
     pub fn is_pinned(&self) -> bool {
-        self.has_readers()
-            || self
-                .parked
-                .0
-                .iter()
-                .any(|parked| matches!(parked.ticket, Ticket::Direct(_)))
+        self.has_readers() || self.parked.0.iter().any(|parked| matches!(parked.ticket, Ticket::Direct(_)))
     }
 
     /// Adds to the total; `None`, and no change, if that would pass `limit`.
@@ -127,9 +122,7 @@ impl<S> Pool<S> {
     }
 
     pub(super) fn fits(&self, quantity: u64) -> bool {
-        self.total
-            .checked_sub(self.held)
-            .is_some_and(|available| quantity <= available)
+        self.total.checked_sub(self.held).is_some_and(|available| quantity <= available)
     }
 
     /// Even if every hold were undone, this much would not be there.
@@ -249,16 +242,11 @@ impl<C, S: Encode<C>> Encode<C> for Queue<S> {
 
 impl<'b, C, S: Decode<'b, C>> Decode<'b, C> for Queue<S> {
     fn decode(decoder: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
-        let length = decoder
-            .array()?
-            .ok_or_else(|| DecodeError::message("a queue has a length"))?;
+        let length = decoder.array()?.ok_or_else(|| DecodeError::message("a queue has a length"))?;
         let mut queue = VecDeque::new();
         for _ in 0..length / 2 {
             let ticket = Ticket::Saga(S::decode(decoder, context)?);
-            queue.push_back(Parked {
-                ticket,
-                quantity: decoder.u64()?,
-            });
+            queue.push_back(Parked { ticket, quantity: decoder.u64()? });
         }
         Ok(Self(queue))
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     Input, Participant, RequestId, Step, Store,
-    engine_records::{EngineKey, store_key, write_domain_key},
     codec::Codec,
     engine_records::EngineRecord,
+    engine_records::{EngineKey, store_key, write_domain_key},
     link::Delivery,
     participant::Key,
     request::Ask,
@@ -26,7 +26,13 @@ pub(super) struct Batch<P: Participant> {
 
 impl<P: Participant> Default for Batch<P> {
     fn default() -> Self {
-        Self { deliveries: Vec::new(), deadlines: Vec::new(), expired: Vec::new(), requests: Vec::new(), housekeeping: false }
+        Self {
+            deliveries: Vec::new(),
+            deadlines: Vec::new(),
+            expired: Vec::new(),
+            requests: Vec::new(),
+            housekeeping: false,
+        }
     }
 }
 

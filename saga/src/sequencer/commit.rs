@@ -38,7 +38,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     fn stage(&mut self, idle: bool) -> Option<Commit> {
-        let lag = |cursor: u64, committed: u64| if idle { cursor > committed } else { cursor > committed + CURSOR_LAG_MAX };
+        let lag = |cursor: u64, committed: u64| {
+            if idle { cursor > committed } else { cursor > committed + CURSOR_LAG_MAX }
+        };
         let changed = self.records.is_dirty() || self.own.is_dirty() || !self.effects.events.is_empty();
         if !changed && !self.sources.iter().any(|source| lag(source.cursor, source.committed)) {
             return None;
@@ -46,8 +48,10 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.mark_writer();
         let scratch = &mut self.scratch;
         let mut writes = Vec::new();
-        self.records.drain_dirty(|key, record| writes.push(encode_write(scratch, |out| write_domain_key(key, out), record)));
-        self.own.drain_dirty(|key: &EngineKey, record| writes.push(encode_write(scratch, |out| key.write_to(out), record)));
+        self.records
+            .drain_dirty(|key, record| writes.push(encode_write(scratch, |out| write_domain_key(key, out), record)));
+        self.own
+            .drain_dirty(|key: &EngineKey, record| writes.push(encode_write(scratch, |out| key.write_to(out), record)));
         let events = self.effects.events.iter().map(|event| encode(scratch, |out| event.encode_to(out))).collect();
         let moved = self.sources.iter().filter(|source| source.cursor != source.committed);
         let cursors = moved.map(|source| Cursor { log: source.log.clone(), position: source.cursor }).collect();

@@ -85,7 +85,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             let entry = EngineKey::Queued(kept);
             self.ensure_own(&entry).await?;
             let queued = match self.own.get(&entry) {
-                Ok(Some(EngineRecord::Queued { key, recorded_at })) => Some((EngineKey::Answer(key.as_str().into()), *recorded_at)),
+                Ok(Some(EngineRecord::Queued { key, recorded_at })) => {
+                    Some((EngineKey::Answer(key.as_str().into()), *recorded_at))
+                }
                 _ => None,
             };
             if let Some((answer, recorded_at)) = queued {

@@ -35,7 +35,8 @@ impl Writer {
     pub(super) fn new() -> Self {
         let mut bytes = [0; 8];
         // Without randomness the id is one that others may share: then a doubtful commit may be taken for another's.
-        let id = if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() };
+        let id =
+            if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() };
         Self { id, commits: 0, jitter: id | 1 }
     }
 
@@ -95,7 +96,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let mut delay = BACKOFF.0;
         let (snapshot, log) = loop {
             let loaded = self.store.load(self.log.partition, &names).await;
-            let Some(snapshot) = self.tried(loaded, &mut delay).await? else { continue };
+            let Some(snapshot) = self.tried(loaded, &mut delay).await? else {
+                continue;
+            };
             let log = self.read_own_log().await?;
             // The log must be the snapshot's: another writer may have come in between.
             if log.last().is_none_or(|last| last.position == snapshot.log_end) {
@@ -139,7 +142,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         loop {
             let after = log.last().map_or(0, |last| last.position);
             let read = self.store.read_log(self.log.partition, after, READ_LIMIT, Visibility::Committed).await;
-            let Some(more) = self.tried(read, &mut delay).await? else { continue };
+            let Some(more) = self.tried(read, &mut delay).await? else {
+                continue;
+            };
             if more.is_empty() {
                 return Ok(log);
             }
@@ -172,7 +177,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     async fn read_source(&mut self, index: usize) -> Result<Option<Batch<P>>, Halt> {
-        let Some(source) = self.sources.get(index) else { return Ok(None) };
+        let Some(source) = self.sources.get(index) else {
+            return Ok(None);
+        };
         let (partition, from, visibility) = (source.log.partition, source.cursor, source.visibility);
         let reading = source.reader.read_log(partition, from, READ_LIMIT, visibility);
         match reading.await {
