@@ -112,6 +112,9 @@ pub enum Word<A> {
     Withdrawn,
 }
 
+/// The records of the sagas in a ledger.
+pub type HoldOf<L> = Hold<<L as Ledger>::Account, <L as Ledger>::Context>;
+
 /// The participant's side of the holds: where pools and hold records are, and how it speaks.
 pub trait Ledger {
     /// Names a pool.
@@ -137,10 +140,10 @@ pub trait Ledger {
     ///
     /// # Errors
     /// [`Missing`], handed on.
-    fn hold(&mut self, saga: Self::Saga) -> Result<Option<&Hold<Self::Account, Self::Context>>, Missing>;
+    fn hold(&mut self, saga: Self::Saga) -> Result<Option<&HoldOf<Self>>, Missing>;
 
     /// Replaces or removes the record of a saga.
-    fn set_hold(&mut self, saga: Self::Saga, hold: Option<Hold<Self::Account, Self::Context>>);
+    fn set_hold(&mut self, saga: Self::Saga, hold: Option<HoldOf<Self>>);
 
     /// Says a word about a saga to whoever comes next.
     fn say(&mut self, saga: Self::Saga, context: &Self::Context, word: Word<Self::Account>);
