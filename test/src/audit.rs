@@ -26,14 +26,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Panics
 /// Anything disagrees.
 pub async fn audit(shop: &Shop, market: &Market) -> usize {
-    let orders = read(
-        shop,
-        market
-            .orders
-            .iter()
-            .map(|placed| format!("/orders/find/{}", placed.order)),
-    )
-    .await;
+    let orders = read(shop, market.orders.iter().map(|placed| format!("/orders/find/{}", placed.order))).await;
     let mut spent: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sold: BTreeMap<&str, u64> = BTreeMap::new();
     let mut paid = 0;
@@ -44,15 +37,9 @@ pub async fn audit(shop: &Shop, market: &Market) -> usize {
         assert_eq!(order.items, placed.lines, "{shown}");
         assert_eq!(order.total_cost, market.cost(placed), "{shown}");
         let succeeded = placed.answers.contains(&Outcome::Succeeded);
-        let unknown = placed
-            .answers
-            .iter()
-            .any(|answer| matches!(answer, Outcome::Unknown(_)));
+        let unknown = placed.answers.iter().any(|answer| matches!(answer, Outcome::Unknown(_)));
         assert!(order.paid || !succeeded, "answered 200 and not paid: {shown}");
-        assert!(
-            !order.paid || succeeded || unknown,
-            "paid though never answered 200: {shown}"
-        );
+        assert!(!order.paid || succeeded || unknown, "paid though never answered 200: {shown}");
         if order.paid {
             paid += 1;
             *spent.entry(&placed.user).or_default() += order.total_cost;
@@ -61,27 +48,15 @@ pub async fn audit(shop: &Shop, market: &Market) -> usize {
             }
         }
     }
-    let users = read(
-        shop,
-        market.credit.keys().map(|user| format!("/payment/find_user/{user}")),
-    )
-    .await;
+    let users = read(shop, market.credit.keys().map(|user| format!("/payment/find_user/{user}"))).await;
     for ((user, given), answer) in market.credit.iter().zip(users) {
         let spent = spent.get(user.as_str()).copied().unwrap_or_default();
-        assert_eq!(
-            answer.json::<User>().credit + spent,
-            *given,
-            "credit of {user}, who spent {spent} of {given}"
-        );
+        assert_eq!(answer.json::<User>().credit + spent, *given, "credit of {user}, who spent {spent} of {given}");
     }
     let items = read(shop, market.stock.keys().map(|item| format!("/stock/find/{item}"))).await;
     for ((item, (given, _)), answer) in market.stock.iter().zip(items) {
         let sold = sold.get(item.as_str()).copied().unwrap_or_default();
-        assert_eq!(
-            answer.json::<Item>().stock + sold,
-            *given,
-            "stock of {item}, of which {sold} of {given} were sold"
-        );
+        assert_eq!(answer.json::<Item>().stock + sold, *given, "stock of {item}, of which {sold} of {given} were sold");
     }
     paid
 }

@@ -27,15 +27,7 @@ pub fn path() -> &'static Path {
 fn built() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "build",
-            "--package",
-            "sagamart",
-            "--bin",
-            "sagamart",
-            "--profile",
-            "test-release",
-        ])
+        .args(["build", "--package", "sagamart", "--bin", "sagamart", "--profile", "test-release"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()

@@ -103,30 +103,18 @@ impl Client {
     /// # Panics
     /// `path` or a header cannot be sent by a well-behaved client; [`crate::raw`] is for those.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Result<Answer, NoAnswer> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Empty::new()).expect("a well-formed request");
         let exchange = async {
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|error| NoAnswer(format!("{error:?}")))?;
+            let response = self.http.request(request).await.map_err(|error| NoAnswer(format!("{error:?}")))?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| NoAnswer(format!("{error:?}")))?;
-            Ok(Answer {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body: body.to_bytes(),
-            })
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
         };
-        timeout(ANSWER_TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(NoAnswer("a minute went by".to_owned())))
+        timeout(ANSWER_TIMEOUT, exchange).await.unwrap_or_else(|_| Err(NoAnswer("a minute went by".to_owned())))
     }
 
     /// A `GET` that must be answered.
@@ -163,9 +151,7 @@ impl Client {
 
     /// Whether the server says that it is ready.
     pub async fn is_ready(&self) -> bool {
-        self.send(Method::GET, "/readyz", &[])
-            .await
-            .is_ok_and(|answer| answer.status == 200)
+        self.send(Method::GET, "/readyz", &[]).await.is_ok_and(|answer| answer.status == 200)
     }
 }
 

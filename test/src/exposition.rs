@@ -48,16 +48,7 @@ impl Exposition {
         let mut words = comment.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("TYPE"), Some(name), Some(kind)) => {
-                let known = [
-                    "counter",
-                    "gauge",
-                    "histogram",
-                    "summary",
-                    "info",
-                    "stateset",
-                    "unknown",
-                    "untyped",
-                ];
+                let known = ["counter", "gauge", "histogram", "summary", "info", "stateset", "unknown", "untyped"];
                 assert!(known.contains(&kind), "{comment}");
                 assert!(is_name(name), "{comment}");
                 let before = self.families.insert(name.to_owned(), kind.to_owned());
@@ -74,15 +65,9 @@ impl Exposition {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let wanted = |sample: &&Sample| {
             sample.name == name
-                && labels
-                    .iter()
-                    .all(|(label, value)| sample.labels.get(*label).is_some_and(|found| found == value))
+                && labels.iter().all(|(label, value)| sample.labels.get(*label).is_some_and(|found| found == value))
         };
-        self.samples
-            .iter()
-            .filter(wanted)
-            .map(|sample| sample.value)
-            .reduce(|left, right| left + right)
+        self.samples.iter().filter(wanted).map(|sample| sample.value).reduce(|left, right| left + right)
     }
 
     /// The family that a sample belongs to, by its suffix.
@@ -109,11 +94,7 @@ fn sample(line: &str) -> Option<Sample> {
         "-Inf" => f64::NEG_INFINITY,
         value => value.parse().ok()?,
     };
-    is_name(name).then(|| Sample {
-        name: name.to_owned(),
-        labels,
-        value,
-    })
+    is_name(name).then(|| Sample { name: name.to_owned(), labels, value })
 }
 
 /// Reads `a="b",c="d"}` and returns what follows it.
@@ -163,31 +144,16 @@ mod tests {
     fn samples_are_read_with_labels_escapes_and_exemplars() {
         let text = "# HELP a_seconds What.\n# TYPE a_seconds histogram\na_seconds_bucket{le=\"+Inf\",route=\"/a\\\"b\"} 3 # {x=\"y\"} 1\na_seconds_sum 0.5\n# EOF\n";
         let exposition = Exposition::parse(text);
-        assert_eq!(
-            exposition.families.get("a_seconds").map(String::as_str),
-            Some("histogram")
-        );
+        assert_eq!(exposition.families.get("a_seconds").map(String::as_str), Some("histogram"));
         assert_eq!(exposition.sum("a_seconds_bucket", &[("route", "/a\"b")]), Some(3.0));
         assert_eq!(exposition.sum("a_seconds_sum", &[]), Some(0.5));
         assert_eq!(exposition.sum("other", &[]), None);
-        assert!(
-            exposition
-                .samples
-                .iter()
-                .all(|sample| exposition.family(sample) == Some("a_seconds"))
-        );
+        assert!(exposition.samples.iter().all(|sample| exposition.family(sample) == Some("a_seconds")));
     }
 
     #[test]
     fn what_is_no_sample_is_refused() {
-        for line in [
-            "name",
-            "1name 2",
-            "name{a=\"b\" 2",
-            "name{a=\"b\",a=\"c\"} 2",
-            "name x",
-            "na me 1 2x{",
-        ] {
+        for line in ["name", "1name 2", "name{a=\"b\" 2", "name{a=\"b\",a=\"c\"} 2", "name x", "na me 1 2x{"] {
             assert_eq!(sample(line), None, "{line}");
         }
     }

@@ -31,12 +31,7 @@ impl Fixture {
     pub async fn with(settings: Settings) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let server = Server::start(&settings, directory.path()).await;
-        Self {
-            settings,
-            shop: server.shop(),
-            server: Some(server),
-            directory,
-        }
+        Self { settings, shop: server.shop(), server: Some(server), directory }
     }
 
     /// The server.

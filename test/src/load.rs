@@ -20,9 +20,5 @@ where
 {
     let work = Arc::new(work);
     let running = jobs.into_iter().map(|job| tokio::spawn(work(job)));
-    stream::iter(running)
-        .buffered(at_once_max)
-        .map(|done| done.expect("the job does not panic"))
-        .collect()
-        .await
+    stream::iter(running).buffered(at_once_max).map(|done| done.expect("the job does not panic")).collect().await
 }

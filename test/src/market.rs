@@ -52,8 +52,7 @@ impl Market {
             async move { shop.item_with(price, stock).await }
         })
         .await;
-        self.stock
-            .extend(items.iter().map(|item| (item.clone(), (stock, price))));
+        self.stock.extend(items.iter().map(|item| (item.clone(), (stock, price))));
         items
     }
 
@@ -64,17 +63,10 @@ impl Market {
         let placed = in_parallel(PREPARE_AT_ONCE_MAX, wanted, move |(user, lines)| {
             let shop = shop.clone();
             async move {
-                let borrowed: Vec<(&str, u64)> = lines
-                    .iter()
-                    .map(|(item, quantity)| (item.as_str(), *quantity))
-                    .collect();
+                let borrowed: Vec<(&str, u64)> =
+                    lines.iter().map(|(item, quantity)| (item.as_str(), *quantity)).collect();
                 let order = shop.order_of(&user, &borrowed).await;
-                Placed {
-                    order,
-                    user,
-                    lines,
-                    answers: Vec::new(),
-                }
+                Placed { order, user, lines, answers: Vec::new() }
             }
         })
         .await;
@@ -84,12 +76,7 @@ impl Market {
 
     /// Checks out every order from `first` on, `at_once_max` at a time, and records the answers.
     pub async fn check_out(&mut self, shop: &Shop, first: usize, at_once_max: usize) {
-        let orders: Vec<String> = self
-            .orders
-            .iter()
-            .skip(first)
-            .map(|placed| placed.order.clone())
-            .collect();
+        let orders: Vec<String> = self.orders.iter().skip(first).map(|placed| placed.order.clone()).collect();
         let shop = shop.clone();
         let answers = in_parallel(at_once_max, orders, move |order| {
             let shop = shop.clone();
@@ -114,11 +101,7 @@ impl Market {
     /// How many of the last answers from `first` on are this one (`succeeded`, a refusal's slug, …).
     #[must_use]
     pub fn count(&self, first: usize, slug: &str) -> usize {
-        let last = self
-            .orders
-            .iter()
-            .skip(first)
-            .filter_map(|placed| placed.answers.last());
+        let last = self.orders.iter().skip(first).filter_map(|placed| placed.answers.last());
         last.filter(|answer| answer.slug() == slug).count()
     }
 }

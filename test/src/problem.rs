@@ -24,11 +24,7 @@ impl Problem {
     /// It is not one as RFC 9457 and the API want it.
     #[must_use]
     pub fn of(answer: &Answer) -> Self {
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/problem+json"),
-            "{answer:?}"
-        );
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
         let body: Value =
             serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()));
         let Value::Object(mut members) = body else {
@@ -39,23 +35,10 @@ impl Problem {
             _ => panic!("a problem has the member `{name}`: {}", answer.text()),
         };
         let (kind, _title, detail) = (text("type"), text("title"), text("detail"));
-        assert_eq!(
-            members.remove("status"),
-            Some(answer.status.into()),
-            "{}",
-            answer.text()
-        );
+        assert_eq!(members.remove("status"), Some(answer.status.into()), "{}", answer.text());
         let slug = kind.rsplit('/').next().unwrap_or_default().to_owned();
         let is_slug = |letter: char| letter.is_ascii_lowercase() || letter == '-';
-        assert!(
-            !slug.is_empty() && slug.chars().all(is_slug),
-            "`{kind}` ends in no slug"
-        );
-        Self {
-            slug,
-            status: answer.status,
-            detail,
-            members,
-        }
+        assert!(!slug.is_empty() && slug.chars().all(is_slug), "`{kind}` ends in no slug");
+        Self { slug, status: answer.status, detail, members }
     }
 }

@@ -20,15 +20,9 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Panics
 /// As [`exchange`].
 pub async fn post(address: SocketAddr, target: &[u8]) -> Answer {
-    let request = [
-        b"POST ",
-        target,
-        b" HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-    ]
-    .concat();
-    exchange(address, &request)
-        .await
-        .unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
+    let request =
+        [b"POST ", target, b" HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"].concat();
+    exchange(address, &request).await.unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
 }
 
 /// Sends `GET` with these bytes as its target.
@@ -37,9 +31,7 @@ pub async fn post(address: SocketAddr, target: &[u8]) -> Answer {
 /// As [`exchange`].
 pub async fn get(address: SocketAddr, target: &[u8]) -> Answer {
     let request = [b"GET ", target, b" HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"].concat();
-    exchange(address, &request)
-        .await
-        .unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
+    exchange(address, &request).await.unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
 }
 
 /// Sends `bytes` on a connection of its own and reads until the server closes it. `None` where it closed without an
@@ -49,9 +41,7 @@ pub async fn get(address: SocketAddr, target: &[u8]) -> Answer {
 /// The server cannot be reached, sends what is no HTTP, or neither answers nor closes within 20 seconds.
 pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
     let talk = async {
-        let mut stream = TcpStream::connect(address)
-            .await
-            .expect("the server accepts connections");
+        let mut stream = TcpStream::connect(address).await.expect("the server accepts connections");
         // A server may close before it has read all; what it answered is then still there to be read.
         let _ = stream.write_all(bytes).await;
         let mut received = Vec::new();
@@ -76,11 +66,7 @@ fn parsed(received: &[u8]) -> Answer {
         let name = HeaderName::from_bytes(header.name.as_bytes()).expect("a header's name");
         map.append(name, header.value.try_into().expect("a header's value"));
     }
-    assert!(
-        !map.contains_key("transfer-encoding"),
-        "answers have a known length: {}",
-        received.escape_ascii()
-    );
+    assert!(!map.contains_key("transfer-encoding"), "answers have a known length: {}", received.escape_ascii());
     Answer {
         status: response.code.expect("a complete response has a status"),
         headers: map,

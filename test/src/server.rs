@@ -68,10 +68,7 @@ impl Settings {
     /// The default with this many partitions for each service.
     #[must_use]
     pub fn partitions(partitions: u16) -> Self {
-        Self {
-            partitions: Some(partitions),
-            ..Self::default()
-        }
+        Self { partitions: Some(partitions), ..Self::default() }
     }
 
     /// The command that serves from `data` on a free port.
@@ -82,14 +79,7 @@ impl Settings {
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        command.args([
-            "--store",
-            if self.store == Store::Embedded {
-                "embedded"
-            } else {
-                "memory"
-            },
-        ]);
+        command.args(["--store", if self.store == Store::Embedded { "embedded" } else { "memory" }]);
         if let Some(partitions) = self.partitions {
             command.args(["--partitions", &partitions.to_string()]);
         }
@@ -144,11 +134,7 @@ impl Server {
     pub async fn start(settings: &Settings, data: &Path) -> Self {
         match Self::try_start(settings, data).await {
             Ok(server) => server,
-            Err(exit) => panic!(
-                "the server ended with {} instead of serving:\n{}",
-                exit.status,
-                exit.output()
-            ),
+            Err(exit) => panic!("the server ended with {} instead of serving:\n{}", exit.status, exit.output()),
         }
     }
 
@@ -171,11 +157,7 @@ impl Server {
             {
                 return Ok(starting.into_server(address));
             }
-            assert!(
-                Instant::now() < deadline,
-                "the server is not ready:\n{}",
-                starting.said()
-            );
+            assert!(Instant::now() < deadline, "the server is not ready:\n{}", starting.said());
             sleep(POLL).await;
         }
     }
@@ -292,20 +274,11 @@ struct Starting {
 impl Starting {
     fn spawn(settings: &Settings, data: &Path) -> Self {
         let mut command = settings.command(data);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stdout = Captured::of(child.stdout.take().expect("its output is piped"));
         let stderr = Captured::of(child.stderr.take().expect("its errors are piped"));
-        Self {
-            child: Some(child),
-            stdout,
-            stderr,
-        }
+        Self { child: Some(child), stdout, stderr }
     }
 
     fn exited(&mut self) -> Option<Exit> {
@@ -351,10 +324,7 @@ impl Drop for Starting {
 }
 
 fn send(child: &Child, signal: Signal) {
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a process id");
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, signal).expect("the server takes signals");
 }
 
@@ -365,11 +335,7 @@ fn kill(child: &mut Child) {
 }
 
 fn ended(status: ExitStatus, stdout: &Captured, stderr: &Captured) -> Exit {
-    Exit {
-        status,
-        stdout: stdout.finished(),
-        stderr: stderr.finished(),
-    }
+    Exit { status, stdout: stdout.finished(), stderr: stderr.finished() }
 }
 
 /// Shows the end of a server's output beside a failed test; all of it could be megabytes of log.

@@ -129,11 +129,7 @@ impl Shop {
 
     /// Creates an item that is out of stock.
     pub async fn create_item(&self, price: u64) -> String {
-        self.client
-            .post(&format!("/stock/item/create/{price}"))
-            .await
-            .json::<ItemId>()
-            .item_id
+        self.client.post(&format!("/stock/item/create/{price}")).await.json::<ItemId>().item_id
     }
 
     /// Creates an item with `stock` units.
@@ -147,19 +143,14 @@ impl Shop {
 
     /// Creates an empty order.
     pub async fn create_order(&self, user: &str) -> String {
-        self.client
-            .post(&format!("/orders/create/{user}"))
-            .await
-            .json::<OrderId>()
-            .order_id
+        self.client.post(&format!("/orders/create/{user}")).await.json::<OrderId>().order_id
     }
 
     /// Creates an order with `lines` of item and quantity.
     pub async fn order_of(&self, user: &str, lines: &[(&str, u64)]) -> String {
         let order = self.create_order(user).await;
         for (item, quantity) in lines {
-            self.succeed(&format!("/orders/addItem/{order}/{item}/{quantity}"))
-                .await;
+            self.succeed(&format!("/orders/addItem/{order}/{item}/{quantity}")).await;
         }
         order
     }

@@ -17,21 +17,11 @@ async fn every_route_answers_in_its_documented_shape() {
     let user = shop.user_with(100).await;
     let (first, second) = (shop.item_with(7, 10).await, shop.item_with(0, 3).await);
     let order = shop.create_order(&user).await;
-    let empty = Order {
-        order_id: order.clone(),
-        paid: false,
-        items: Vec::new(),
-        user_id: user.clone(),
-        total_cost: 0,
-    };
+    let empty = Order { order_id: order.clone(), paid: false, items: Vec::new(), user_id: user.clone(), total_cost: 0 };
     assert_eq!(shop.order(&order).await, empty);
     shop.succeed(&format!("/orders/addItem/{order}/{first}/2")).await;
     shop.succeed(&format!("/orders/addItem/{order}/{second}/3")).await;
-    let filled = Order {
-        items: vec![(first.clone(), 2), (second.clone(), 3)],
-        total_cost: 14,
-        ..empty
-    };
+    let filled = Order { items: vec![(first.clone(), 2), (second.clone(), 3)], total_cost: 14, ..empty };
     assert_eq!(shop.order(&order).await, filled);
     assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
     assert_eq!(shop.order(&order).await, Order { paid: true, ..filled });
@@ -48,11 +38,7 @@ async fn every_route_answers_in_its_documented_shape() {
 async fn batches_create_what_they_say() {
     let fixture = Fixture::new().await;
     let shop = &fixture.shop;
-    let batches = [
-        "/stock/batch_init/20/5/3",
-        "/payment/batch_init/10/1000",
-        "/orders/batch_init/40/20/10/3",
-    ];
+    let batches = ["/stock/batch_init/20/5/3", "/payment/batch_init/10/1000", "/orders/batch_init/40/20/10/3"];
     for batch in batches {
         let body: Map<String, Value> = shop.client.post(batch).await.json();
         assert_eq!(body.keys().collect::<Vec<_>>(), ["msg"], "{batch}");
@@ -72,18 +58,9 @@ async fn batches_create_what_they_say() {
         let order = shop.order(&order.to_string()).await;
         assert!(!order.paid);
         assert_eq!(order.total_cost, 6);
-        assert_eq!(
-            order.items.iter().map(|(_, quantity)| *quantity).collect::<Vec<_>>(),
-            [1, 1]
-        );
+        assert_eq!(order.items.iter().map(|(_, quantity)| *quantity).collect::<Vec<_>>(), [1, 1]);
         assert!(order.user_id.parse::<u32>().is_ok_and(|user| user < 10), "{order:?}");
-        assert!(
-            order
-                .items
-                .iter()
-                .all(|(item, _)| item.parse::<u32>().is_ok_and(|item| item < 20)),
-            "{order:?}"
-        );
+        assert!(order.items.iter().all(|(item, _)| item.parse::<u32>().is_ok_and(|item| item < 20)), "{order:?}");
         users.insert(order.user_id);
         items.extend(order.items.into_iter().map(|(item, _)| item));
     }
@@ -108,10 +85,7 @@ async fn ten_thousand_of_each_are_created_by_one_request() {
         async move { shop.checkout(&order.to_string()).await }
     })
     .await;
-    assert!(
-        outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded),
-        "{outcomes:?}"
-    );
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -138,11 +112,7 @@ async fn an_unknown_id_is_a_404_on_every_route() {
     ];
     for path in gets {
         let answer = shop.client.get(&path).await;
-        assert_eq!(
-            (answer.status, answer.problem().slug.as_str()),
-            (404, "not-found"),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.problem().slug.as_str()), (404, "not-found"), "{path}");
     }
     for path in posts {
         shop.refused(&path, 404, "not-found").await;
@@ -155,15 +125,7 @@ async fn an_unknown_id_is_a_404_on_every_route() {
 async fn a_wrong_path_or_method_is_a_problem_too() {
     let fixture = Fixture::new().await;
     let client = &fixture.shop.client;
-    for path in [
-        "/",
-        "/orders",
-        "/orders/",
-        "/orders/find",
-        "/stock/find/a/b",
-        "/nothing",
-        "/orders/Find/a",
-    ] {
+    for path in ["/", "/orders", "/orders/", "/orders/find", "/stock/find/a/b", "/nothing", "/orders/Find/a"] {
         let answer = client.get(path).await;
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
         let _: sagamart_black_box::Problem = answer.problem();
@@ -176,10 +138,7 @@ async fn a_wrong_path_or_method_is_a_problem_too() {
     ] {
         let answer = client.send(method.clone(), path, &[]).await.expect("an answer");
         assert_eq!(answer.status, 405, "{method} {path}: {answer:?}");
-        assert!(
-            answer.header("allow").is_some_and(|methods| methods.contains(allowed)),
-            "{answer:?}"
-        );
+        assert!(answer.header("allow").is_some_and(|methods| methods.contains(allowed)), "{answer:?}");
         let _: sagamart_black_box::Problem = answer.problem();
     }
 }
@@ -190,17 +149,12 @@ async fn numbers_are_exact_up_to_the_limit_and_refused_beyond() {
     let shop = &fixture.shop;
     let user = shop.user_with(NUMBER_MAX).await;
     let item = shop.item_with(NUMBER_MAX, NUMBER_MAX).await;
-    let limit = Item {
-        stock: NUMBER_MAX,
-        price: NUMBER_MAX,
-    };
+    let limit = Item { stock: NUMBER_MAX, price: NUMBER_MAX };
     assert_eq!(shop.credit(&user).await, NUMBER_MAX);
     assert_eq!(shop.item(&item).await, limit);
     for amount in [1, NUMBER_MAX] {
-        shop.refused(&format!("/payment/add_funds/{user}/{amount}"), 400, "amount-too-large")
-            .await;
-        shop.refused(&format!("/stock/add/{item}/{amount}"), 400, "amount-too-large")
-            .await;
+        shop.refused(&format!("/payment/add_funds/{user}/{amount}"), 400, "amount-too-large").await;
+        shop.refused(&format!("/stock/add/{item}/{amount}"), 400, "amount-too-large").await;
     }
     let order = shop.order_of(&user, &[(&item, 1)]).await;
     for quantity in [1, NUMBER_MAX] {

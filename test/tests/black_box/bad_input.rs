@@ -29,10 +29,7 @@ const ROUTES: [Route; 15] = [
     get("/orders/find/{}", &[Id("0")]),
     post("/orders/addItem/{}/{}/{}", &[Id("0"), Id("1"), Quantity("1")]),
     post("/orders/checkout/{}", &[Id("0")]),
-    post(
-        "/orders/batch_init/{}/{}/{}/{}",
-        &[Number("3"), Number("3"), Number("3"), Number("4")],
-    ),
+    post("/orders/batch_init/{}/{}/{}/{}", &[Number("3"), Number("3"), Number("3"), Number("4")]),
     post("/stock/item/create/{}", &[Number("1")]),
     get("/stock/find/{}", &[Id("1")]),
     post("/stock/add/{}/{}", &[Id("1"), Number("1")]),
@@ -46,19 +43,11 @@ const ROUTES: [Route; 15] = [
 ];
 
 const fn post(path: &'static str, places: &'static [Place]) -> Route {
-    Route {
-        post: true,
-        path,
-        places,
-    }
+    Route { post: true, path, places }
 }
 
 const fn get(path: &'static str, places: &'static [Place]) -> Route {
-    Route {
-        post: false,
-        path,
-        places,
-    }
+    Route { post: false, path, places }
 }
 
 /// What is neither an id nor a number. All of it may stand in a request line, so each must be answered with a problem.
@@ -123,13 +112,7 @@ const NO_NUMBERS: [&[u8]; 16] = [
 fn bad_values(place: Place) -> Vec<Vec<u8>> {
     let mut values: Vec<Vec<u8>> = NEITHER.iter().map(|value| value.to_vec()).collect();
     if matches!(place, Id(_)) {
-        values.extend([
-            b"a".repeat(65),
-            b"a".repeat(400),
-            b"a~b".to_vec(),
-            b"a:b".to_vec(),
-            b"a.b".to_vec(),
-        ]);
+        values.extend([b"a".repeat(65), b"a".repeat(400), b"a~b".to_vec(), b"a:b".to_vec(), b"a.b".to_vec()]);
     } else {
         values.extend(NO_NUMBERS.iter().map(|value| value.to_vec()));
         values.push(b"9".repeat(400));
@@ -158,11 +141,7 @@ fn target(route: &Route, bad: usize, value: &[u8]) -> Vec<u8> {
 }
 
 async fn send(address: SocketAddr, post: bool, target: &[u8]) -> Answer {
-    if post {
-        raw::post(address, target).await
-    } else {
-        raw::get(address, target).await
-    }
+    if post { raw::post(address, target).await } else { raw::get(address, target).await }
 }
 
 /// Three items, users and orders, "0" to "2".
@@ -193,33 +172,18 @@ async fn every_bad_value_in_every_place_is_a_problem_and_changes_nothing() {
     let mut requests = Vec::new();
     for route in &ROUTES {
         for (index, place) in route.places.iter().enumerate() {
-            requests.extend(
-                bad_values(*place)
-                    .into_iter()
-                    .map(|value| (route.post, target(route, index, &value))),
-            );
+            requests.extend(bad_values(*place).into_iter().map(|value| (route.post, target(route, index, &value))));
         }
     }
     assert!(requests.len() > 1_000, "the table is whole: {}", requests.len());
     let address = fixture.server().address();
     in_parallel(16, requests, move |(post, target)| async move {
         let answer = send(address, post, &target).await;
-        let shown = format!(
-            "{} was answered {} {}",
-            target.escape_ascii(),
-            answer.status,
-            answer.text()
-        );
+        let shown = format!("{} was answered {} {}", target.escape_ascii(), answer.status, answer.text());
         assert!((400..500).contains(&answer.status), "{shown}");
-        assert!(
-            answer.header("content-type") == Some("application/problem+json"),
-            "{shown}"
-        );
+        assert!(answer.header("content-type") == Some("application/problem+json"), "{shown}");
         let problem = answer.problem();
-        assert!(
-            matches!(problem.slug.as_str(), "malformed" | "no-such-route"),
-            "{shown}"
-        );
+        assert!(matches!(problem.slug.as_str(), "malformed" | "no-such-route"), "{shown}");
     })
     .await;
     assert_eq!(seen(shop).await, before);
@@ -230,12 +194,7 @@ async fn every_bad_value_in_every_place_is_a_problem_and_changes_nothing() {
 async fn a_number_with_a_leading_zero_is_refused_like_any_other_bad_number() {
     let fixture = Fixture::new().await;
     let shop = small_shop(&fixture).await;
-    for path in [
-        "/stock/add/0/05",
-        "/payment/pay/0/00",
-        "/stock/item/create/007",
-        "/orders/addItem/0/0/01",
-    ] {
+    for path in ["/stock/add/0/05", "/payment/pay/0/00", "/stock/item/create/007", "/orders/addItem/0/0/01"] {
         shop.refused(path, 400, "malformed").await;
     }
     assert_eq!((shop.stock("0").await, shop.credit("0").await), (10, 100));
@@ -258,20 +217,14 @@ async fn a_batch_larger_than_a_server_can_hold_is_refused() {
     let shop = small_shop(&fixture).await;
     let before = seen(shop).await;
     for count in ["9007199254740991", "1000000000000"] {
-        for rest in [
-            "stock/batch_init/{}/1/1",
-            "payment/batch_init/{}/1",
-            "orders/batch_init/{}/3/3/1",
-        ] {
-            shop.refused(&format!("/{}", rest.replace("{}", count)), 400, "malformed")
-                .await;
+        for rest in ["stock/batch_init/{}/1/1", "payment/batch_init/{}/1", "orders/batch_init/{}/3/3/1"] {
+            shop.refused(&format!("/{}", rest.replace("{}", count)), 400, "malformed").await;
         }
     }
     // Orders of items or users that there are none of cannot be drawn.
     shop.refused("/orders/batch_init/3/0/3/1", 400, "malformed").await;
     shop.refused("/orders/batch_init/3/3/0/1", 400, "malformed").await;
-    shop.refused("/orders/batch_init/3/3/3/9007199254740991", 400, "amount-too-large")
-        .await;
+    shop.refused("/orders/batch_init/3/3/3/9007199254740991", 400, "amount-too-large").await;
     assert_eq!(seen(shop).await, before);
 }
 
@@ -301,26 +254,12 @@ async fn what_is_no_http_changes_nothing_and_harms_nobody() {
     let address = fixture.server().address();
     in_parallel(4, NO_HTTP, move |bytes| async move {
         if let Some(answer) = raw::exchange(address, bytes).await {
-            assert!(
-                (400..500).contains(&answer.status),
-                "{}: {answer:?}",
-                bytes.escape_ascii()
-            );
+            assert!((400..500).contains(&answer.status), "{}: {answer:?}", bytes.escape_ascii());
         }
     })
     .await;
-    let long = [
-        b"GET /stock/find/".as_slice(),
-        &b"a".repeat(1 << 20),
-        b" HTTP/1.1\r\n\r\n",
-    ]
-    .concat();
-    let many = [
-        b"GET /stock/find/0 HTTP/1.1\r\n".as_slice(),
-        &b"X-A: b\r\n".repeat(100_000),
-        b"\r\n",
-    ]
-    .concat();
+    let long = [b"GET /stock/find/".as_slice(), &b"a".repeat(1 << 20), b" HTTP/1.1\r\n\r\n"].concat();
+    let many = [b"GET /stock/find/0 HTTP/1.1\r\n".as_slice(), &b"X-A: b\r\n".repeat(100_000), b"\r\n"].concat();
     for request in [long, many] {
         if let Some(answer) = raw::exchange(address, &request).await {
             assert!((400..500).contains(&answer.status), "{answer:?}");
@@ -342,13 +281,9 @@ async fn a_body_is_ignored_while_it_is_small_and_refused_when_it_is_large() {
         );
         [head.as_bytes(), body].concat()
     };
-    let small = raw::exchange(address, &with_body(b"{\"amount\": 7}"))
-        .await
-        .expect("an answer");
+    let small = raw::exchange(address, &with_body(b"{\"amount\": 7}")).await.expect("an answer");
     assert_eq!(small.status, 200);
-    let large = raw::exchange(address, &with_body(&b"x".repeat(10 << 20)))
-        .await
-        .expect("an answer");
+    let large = raw::exchange(address, &with_body(&b"x".repeat(10 << 20))).await.expect("an answer");
     assert_eq!((large.status, large.problem().slug.as_str()), (413, "body-too-large"));
     assert_eq!(shop.stock("0").await, 11);
 }

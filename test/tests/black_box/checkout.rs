@@ -23,8 +23,7 @@ async fn a_paid_order_takes_no_more_items() {
     let item = shop.item_with(1, 10).await;
     let order = shop.order_of(&user, &[(&item, 1)]).await;
     assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
-    shop.refused(&format!("/orders/addItem/{order}/{item}/1"), 409, "order-paid")
-        .await;
+    shop.refused(&format!("/orders/addItem/{order}/{item}/1"), 409, "order-paid").await;
     let found = shop.order(&order).await;
     assert_eq!((found.items, found.total_cost), (vec![(item.clone(), 1)], 1));
     assert_eq!((shop.stock(&item).await, shop.credit(&user).await), (9, 9));
@@ -38,8 +37,7 @@ async fn lines_of_one_item_count_together() {
     let (item, other) = (shop.item_with(2, 6).await, shop.item_with(1, 9).await);
     let order = shop.order_of(&user, &[(&item, 3), (&other, 1), (&item, 4)]).await;
     assert_eq!(shop.order(&order).await.total_cost, 15);
-    shop.refused(&format!("/orders/checkout/{order}"), 409, "out-of-stock")
-        .await;
+    shop.refused(&format!("/orders/checkout/{order}"), 409, "out-of-stock").await;
     assert_eq!((shop.stock(&item).await, shop.stock(&other).await), (6, 9));
     shop.succeed(&format!("/stock/add/{item}/1")).await;
     assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
@@ -63,16 +61,11 @@ async fn a_failed_checkout_keeps_nothing_and_can_be_tried_again_until_it_succeed
     let fixture = Fixture::new().await;
     let shop = &fixture.shop;
     let user = shop.user_with(29).await;
-    let items = [
-        shop.item_with(10, 5).await,
-        shop.item_with(10, 5).await,
-        shop.item_with(10, 5).await,
-    ];
+    let items = [shop.item_with(10, 5).await, shop.item_with(10, 5).await, shop.item_with(10, 5).await];
     let lines = items.each_ref().map(|item| (item.as_str(), 1));
     let order = shop.order_of(&user, &lines).await;
     for _ in 0..20 {
-        shop.refused(&format!("/orders/checkout/{order}"), 402, "not-enough-credit")
-            .await;
+        shop.refused(&format!("/orders/checkout/{order}"), 402, "not-enough-credit").await;
         for item in &items {
             assert_eq!(shop.stock(item).await, 5);
         }
@@ -104,10 +97,7 @@ async fn checkouts_of_one_order_at_once_get_one_outcome_and_charge_once() {
         })
         .await;
         let expected = if payable { "succeeded" } else { "not-enough-credit" };
-        assert!(
-            outcomes.iter().all(|outcome| outcome.slug() == expected),
-            "{outcomes:?}"
-        );
+        assert!(outcomes.iter().all(|outcome| outcome.slug() == expected), "{outcomes:?}");
         let left = if payable { (99, 0) } else { (100, 4) };
         assert_eq!((shop.stock(&item).await, shop.credit(&user).await), left);
     }
@@ -135,11 +125,7 @@ async fn a_failed_checkout_and_a_new_one_at_once_never_charge_twice() {
         .await;
         let known = |outcome: &Outcome| matches!(outcome.slug(), "succeeded" | "not-enough-credit");
         assert!(outcomes.iter().all(known), "{outcomes:?}");
-        assert_eq!(
-            outcomes.get(3),
-            Some(&Outcome::Succeeded),
-            "its funds were there: {outcomes:?}"
-        );
+        assert_eq!(outcomes.get(3), Some(&Outcome::Succeeded), "its funds were there: {outcomes:?}");
         assert_eq!((shop.stock(&item).await, shop.credit(&user).await), (99, 99));
     }
 }

@@ -1,1 +1,137 @@
-//! Being written.
+//! The command line, as a person meets it.
+
+use std::{net::TcpListener, process::Command};
+
+use sagamart_black_box::{Exit, Fixture, Outcome, Server, Settings, Store, binary};
+
+fn run(arguments: &[&str]) -> Exit {
+    let output = Command::new(binary::path()).args(arguments).output().expect("the binary runs");
+    Exit {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn help_names_every_option_with_its_variable() {
+    let help = run(&["serve", "--help"]);
+    assert!(help.status.success(), "{help:?}");
+    for (option, variable) in [
+        ("--listen", "SAGAMART_LISTEN"),
+        ("--data", "SAGAMART_DATA"),
+        ("--store", "SAGAMART_STORE"),
+        ("--checkout-timeout", "SAGAMART_CHECKOUT_TIMEOUT"),
+        ("--partitions", "SAGAMART_PARTITIONS"),
+        ("--log", "SAGAMART_LOG"),
+    ] {
+        assert!(help.stdout.contains(option) && help.stdout.contains(variable), "{option}: {}", help.stdout);
+    }
+    assert!(help.stdout.contains("127.0.0.1:8000") && help.stdout.contains("./sagamart-data"), "{}", help.stdout);
+    let overview = run(&["--help"]);
+    assert!(overview.status.success() && overview.stdout.contains("serve"), "{overview:?}");
+}
+
+#[test]
+fn the_version_is_told() {
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    let numbers = version.stdout.trim().strip_prefix("sagamart ").expect("name and version").split('.');
+    assert!(numbers.count() == 3 && version.stdout.ends_with('\n'), "{version:?}");
+}
+
+#[test]
+fn a_wrong_option_is_named_and_nothing_is_started() {
+    for arguments in [
+        &["serve", "--listen", "127.0.0.1:0"] as &[&str],
+        &["serve", "--listen", "nowhere"],
+        &["serve", "--store", "floppy"],
+        &["serve", "--partitions", "0"],
+        &["serve", "--partitions", "many"],
+        &["serve", "--checkout-timeout", "0"],
+        &["serve", "--checkout-timeout", "-1"],
+        &["sell"],
+    ] {
+        let exit = run(arguments);
+        assert_eq!(exit.status.code(), Some(2), "{arguments:?}: {exit:?}");
+        let wrong = arguments.last().expect("arguments");
+        let named = exit.stderr.contains(wrong) || arguments.iter().any(|word| exit.stderr.contains(word));
+        assert!(named && exit.stdout.is_empty(), "{arguments:?}: {exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named_and_the_data_left_alone() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    // The later of two equal options wins.
+    let settings = Settings { arguments: vec!["--listen".to_owned(), address.clone()], ..Settings::default() };
+    let exit = Server::refused_start(&settings, directory.path()).await;
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    assert!(exit.stderr.contains(&address), "{exit:?}");
+}
+
+#[tokio::test]
+async fn options_come_from_the_environment_too_and_the_command_line_wins() {
+    let environment = vec![
+        ("SAGAMART_LISTEN", "127.0.0.1:1".to_owned()),
+        ("SAGAMART_STORE", "floppy".to_owned()),
+        ("SAGAMART_CHECKOUT_TIMEOUT", "3".to_owned()),
+        ("SAGAMART_PARTITIONS", "3".to_owned()),
+        ("SAGAMART_LOG", "json".to_owned()),
+    ];
+    let fixture = Fixture::with(Settings { environment, ..Settings::default() }).await;
+    // `--listen` and `--store` were given on the command line; the number of partitions was not, and is fixed now.
+    let other = Server::refused_start(&Settings::partitions(2), fixture.data()).await;
+    assert!(!other.status.success());
+    let data = fixture.data().to_owned();
+    let mut fixture = fixture;
+    fixture.kill();
+    let other = Server::refused_start(&Settings::partitions(2), &data).await;
+    assert!(other.stderr.contains('3') && other.stderr.contains('2'), "{other:?}");
+    fixture.settings = Settings::default();
+    fixture.restart().await;
+    let user = fixture.shop.user_with(1).await;
+    assert_eq!(fixture.shop.credit(&user).await, 1);
+}
+
+#[tokio::test]
+async fn what_it_suggests_to_try_works_as_printed() {
+    let fixture = Fixture::new().await;
+    let said = fixture.server().said();
+    let (address, data) = (fixture.server().address().to_string(), fixture.data().to_string_lossy().into_owned());
+    assert!(said.contains(&address), "{said}");
+    assert!(said.contains(&data), "{said}");
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for line in lines {
+        let url = line.split_whitespace().find_map(|word| word.split_once(&address)).expect("the server's own address");
+        let path = url.1.trim_end_matches(['\'', '"']);
+        let answer = if line.contains("-X POST") {
+            fixture.shop.client.post(path).await
+        } else {
+            fixture.shop.client.get(path).await
+        };
+        assert_eq!(answer.status, 200, "{line}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_memory_store_sells_as_well_and_keeps_nothing() {
+    for partitions in [1, 4] {
+        let mut fixture = Fixture::with(Settings { store: Store::Memory, ..Settings::partitions(partitions) }).await;
+        let shop = fixture.shop.clone();
+        let (user, item) = (shop.user_with(10).await, shop.item_with(3, 5).await);
+        let order = shop.order_of(&user, &[(&item, 2)]).await;
+        assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
+        assert_eq!((shop.stock(&item).await, shop.credit(&user).await), (3, 4));
+        let written = std::fs::read_dir(fixture.data()).expect("the directory").count();
+        assert_eq!(written, 0, "nothing is written");
+        fixture.restart().await;
+        let answer = fixture.shop.client.get(&format!("/orders/find/{order}")).await;
+        assert_eq!(answer.status, 404);
+        let exit = fixture.take_server().terminate().await;
+        assert!(exit.status.success(), "{exit:?}");
+    }
+}

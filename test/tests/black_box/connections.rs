@@ -30,10 +30,7 @@ async fn slow_clients_disturb_nobody_and_are_cut_off() {
     let mut slow = Vec::new();
     for _ in 0..300 {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream
-            .write_all(b"POST /payment/create_user HTTP/1.1\r\nHost: te")
-            .await
-            .expect("half a request");
+        stream.write_all(b"POST /payment/create_user HTTP/1.1\r\nHost: te").await.expect("half a request");
         slow.push(stream);
     }
     shopping_goes_on(&fixture, Duration::from_secs(2)).await;
@@ -58,9 +55,7 @@ async fn slow_clients_disturb_nobody_and_are_cut_off() {
             sleep(Duration::from_millis(500)).await;
         }
     };
-    timeout(Duration::from_secs(40), trickle)
-        .await
-        .expect("every slow client is cut off");
+    timeout(Duration::from_secs(40), trickle).await.expect("every slow client is cut off");
     shopping_goes_on(&fixture, Duration::from_millis(200)).await;
 }
 
@@ -114,25 +109,16 @@ async fn five_hundred_clients_keep_their_connections() {
     let (item, user) = (shop.item_with(1, 1_000_000).await, shop.user_with(0).await);
     let mut streams = Vec::new();
     for _ in 0..500 {
-        streams.push(
-            TcpStream::connect(fixture.server().address())
-                .await
-                .expect("a connection"),
-        );
+        streams.push(TcpStream::connect(fixture.server().address()).await.expect("a connection"));
     }
     let request = format!("GET /stock/find/{item} HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..3 {
         for stream in &mut streams {
-            stream
-                .write_all(request.as_bytes())
-                .await
-                .expect("the connection is open");
+            stream.write_all(request.as_bytes()).await.expect("the connection is open");
         }
         for stream in &mut streams {
             let mut buffer = [0; 1024];
-            let read = timeout(Duration::from_secs(20), stream.read(&mut buffer))
-                .await
-                .expect("an answer in time");
+            let read = timeout(Duration::from_secs(20), stream.read(&mut buffer)).await.expect("an answer in time");
             let text = String::from_utf8_lossy(buffer.get(..read.expect("the connection is open")).unwrap_or_default());
             assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with('}'), "{text}");
         }
@@ -150,33 +136,21 @@ async fn requests_sent_in_one_go_are_answered_in_order() {
     for _ in 0..20 {
         requests.push_str(&format!("POST /payment/add_funds/{user}/1 HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
-    requests.push_str(&format!(
-        "GET /payment/find_user/{user} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-    ));
-    let mut stream = TcpStream::connect(fixture.server().address())
-        .await
-        .expect("a connection");
+    requests.push_str(&format!("GET /payment/find_user/{user} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let mut stream = TcpStream::connect(fixture.server().address()).await.expect("a connection");
     stream.write_all(requests.as_bytes()).await.expect("the requests");
     let mut text = String::new();
     let read = timeout(Duration::from_secs(20), stream.read_to_string(&mut text)).await;
     read.expect("answers in time").expect("answers in UTF-8");
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 21, "{text}");
-    assert!(
-        text.ends_with(&format!("{{\"user_id\":\"{user}\",\"credit\":20}}")),
-        "{text}"
-    );
+    assert!(text.ends_with(&format!("{{\"user_id\":\"{user}\",\"credit\":20}}")), "{text}");
 }
 
 #[tokio::test]
 async fn a_connection_is_usable_after_each_kind_of_failure() {
     let fixture = Fixture::new().await;
     let address = fixture.server().address();
-    for path in [
-        "/nothing",
-        "/stock/add/x/%00",
-        "/orders/checkout/none",
-        "/stock/find/none",
-    ] {
+    for path in ["/nothing", "/stock/add/x/%00", "/orders/checkout/none", "/stock/find/none"] {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\n\r\nPOST /payment/create_user HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         );
@@ -186,13 +160,8 @@ async fn a_connection_is_usable_after_each_kind_of_failure() {
         let read = timeout(Duration::from_secs(20), stream.read_to_string(&mut text)).await;
         read.expect("answers in time").expect("answers in UTF-8");
         assert!(text.starts_with("HTTP/1.1 40"), "{text}");
-        assert!(
-            text.contains("HTTP/1.1 200 OK") && text.contains("{\"user_id\":\""),
-            "{text}"
-        );
+        assert!(text.contains("HTTP/1.1 200 OK") && text.contains("{\"user_id\":\""), "{text}");
     }
-    let bare = raw::exchange(address, b"GET /livez HTTP/1.0\r\n\r\n")
-        .await
-        .expect("an answer to HTTP/1.0");
+    let bare = raw::exchange(address, b"GET /livez HTTP/1.0\r\n\r\n").await.expect("an answer to HTTP/1.0");
     assert_eq!(bare.status, 200);
 }

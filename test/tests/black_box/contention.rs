@@ -44,31 +44,14 @@ async fn the_last_unit_goes_to_who_can_pay() {
         let item = shop.item_with(5, 1).await;
         let (rich, poor) = (shop.user_with(5).await, shop.user_with(4).await);
         let order = shop.order_of(&rich, &[(&item, 1)]).await;
-        let rivals = [
-            shop.order_of(&poor, &[(&item, 1)]).await,
-            shop.order_of(&poor, &[(&item, 1)]).await,
-        ];
+        let rivals = [shop.order_of(&poor, &[(&item, 1)]).await, shop.order_of(&poor, &[(&item, 1)]).await];
         let [first, second] = &rivals;
         let (rival, outcome, other) = tokio::join!(shop.checkout(first), shop.checkout(&order), shop.checkout(second));
-        assert_eq!(
-            outcome,
-            Outcome::Succeeded,
-            "the rivals were answered {rival:?} and {other:?}"
-        );
+        assert_eq!(outcome, Outcome::Succeeded, "the rivals were answered {rival:?} and {other:?}");
         for rival in [rival, other] {
-            assert!(
-                matches!(rival.slug(), "not-enough-credit" | "out-of-stock"),
-                "{rival:?}"
-            );
+            assert!(matches!(rival.slug(), "not-enough-credit" | "out-of-stock"), "{rival:?}");
         }
-        assert_eq!(
-            (
-                shop.stock(&item).await,
-                shop.credit(&rich).await,
-                shop.credit(&poor).await
-            ),
-            (0, 0, 4)
-        );
+        assert_eq!((shop.stock(&item).await, shop.credit(&rich).await, shop.credit(&poor).await), (0, 0, 4));
     }
 }
 
@@ -80,11 +63,7 @@ async fn nobody_is_refused_for_what_those_who_cannot_pay_hold() {
     let item = market.add_items(shop, 1, 2, 100).await.remove(0);
     let rich = market.add_users(shop, 100, 2).await;
     let poor = market.add_users(shop, 300, 1).await;
-    let mut orders: Vec<_> = rich
-        .iter()
-        .chain(&poor)
-        .map(|user| (user.clone(), vec![(item.clone(), 1)]))
-        .collect();
+    let mut orders: Vec<_> = rich.iter().chain(&poor).map(|user| (user.clone(), vec![(item.clone(), 1)])).collect();
     // Interleaved, so that the poor are before the rich as often as behind them.
     orders.sort();
     let first = market.place(shop, orders).await;
@@ -107,12 +86,7 @@ async fn crossing_orders_over_partitions_do_not_block_each_other() {
         if number % 2 == 0 {
             lines.reverse();
         }
-        let user = users
-            .iter()
-            .cycle()
-            .nth(number)
-            .expect("an endless row of users")
-            .clone();
+        let user = users.iter().cycle().nth(number).expect("an endless row of users").clone();
         (user, lines)
     });
     let first = market.place(shop, orders.collect()).await;
@@ -130,12 +104,8 @@ async fn an_order_is_charged_for_exactly_the_lines_it_shows() {
         let (item, extra) = (shop.item_with(10, 100).await, shop.item_with(1, 100).await);
         let order = shop.order_of(&user, &[(&item, 1)]).await;
         let path = format!("/orders/addItem/{order}/{extra}/2");
-        let (one, two, checkout, three) = tokio::join!(
-            shop.attempt(&path),
-            shop.attempt(&path),
-            shop.checkout(&order),
-            shop.attempt(&path)
-        );
+        let (one, two, checkout, three) =
+            tokio::join!(shop.attempt(&path), shop.attempt(&path), shop.checkout(&order), shop.attempt(&path));
         assert_eq!(checkout, Outcome::Succeeded);
         let mut added = 0;
         for outcome in [one, two, three] {
@@ -146,17 +116,10 @@ async fn an_order_is_charged_for_exactly_the_lines_it_shows() {
             }
         }
         let found = shop.order(&order).await;
-        assert_eq!(
-            found.items.len() as u64,
-            1 + added,
-            "each answered line is there, and no other"
-        );
+        assert_eq!(found.items.len() as u64, 1 + added, "each answered line is there, and no other");
         assert_eq!(found.total_cost, 10 + 2 * added);
         assert_eq!(shop.credit(&user).await, 1_000 - found.total_cost);
-        assert_eq!(
-            (shop.stock(&item).await, shop.stock(&extra).await),
-            (99, 100 - 2 * added)
-        );
+        assert_eq!((shop.stock(&item).await, shop.stock(&extra).await), (99, 100 - 2 * added));
     }
 }
 
@@ -176,22 +139,11 @@ async fn direct_subtractions_and_checkouts_share_the_stock_to_the_last_unit() {
         paths.insert((number, 2), format!("/orders/checkout/{rival}"));
     }
     let outcomes = race(shop, paths).await;
-    let count = |kind: u8, slug: &str| {
-        outcomes
-            .iter()
-            .filter(|(found, outcome)| *found == kind && outcome == slug)
-            .count()
-    };
+    let count =
+        |kind: u8, slug: &str| outcomes.iter().filter(|(found, outcome)| *found == kind && outcome == slug).count();
     let (bought, subtracted) = (count(0, "succeeded"), count(1, "succeeded"));
-    assert_eq!(
-        bought + subtracted,
-        100,
-        "no more than there are, and nobody refused before: {outcomes:?}"
-    );
-    assert_eq!(
-        (count(0, "out-of-stock"), count(1, "out-of-stock")),
-        (80 - bought, 80 - subtracted)
-    );
+    assert_eq!(bought + subtracted, 100, "no more than there are, and nobody refused before: {outcomes:?}");
+    assert_eq!((count(0, "out-of-stock"), count(1, "out-of-stock")), (80 - bought, 80 - subtracted));
     assert_eq!(count(2, "succeeded"), 0);
     assert_eq!(shop.stock(&item).await, 0);
     assert_eq!(shop.credit(&rich).await, 1_000 - bought as u64);
@@ -210,22 +162,11 @@ async fn direct_payments_and_checkouts_share_the_credit_to_the_last_one() {
         paths.insert((number, 1), format!("/payment/pay/{user}/1"));
     }
     let outcomes = race(shop, paths).await;
-    let count = |kind: u8, slug: &str| {
-        outcomes
-            .iter()
-            .filter(|(found, outcome)| *found == kind && outcome == slug)
-            .count()
-    };
+    let count =
+        |kind: u8, slug: &str| outcomes.iter().filter(|(found, outcome)| *found == kind && outcome == slug).count();
     let (bought, paid) = (count(0, "succeeded"), count(1, "succeeded"));
-    assert_eq!(
-        bought + paid,
-        100,
-        "no more than there are, and nobody refused before: {outcomes:?}"
-    );
-    assert_eq!(
-        (count(0, "not-enough-credit"), count(1, "not-enough-credit")),
-        (80 - bought, 80 - paid)
-    );
+    assert_eq!(bought + paid, 100, "no more than there are, and nobody refused before: {outcomes:?}");
+    assert_eq!((count(0, "not-enough-credit"), count(1, "not-enough-credit")), (80 - bought, 80 - paid));
     assert_eq!(shop.credit(&user).await, 0);
     assert_eq!(shop.stock(&item).await, 1_000 - bought as u64);
 }

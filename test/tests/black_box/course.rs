@@ -10,8 +10,7 @@ async fn stock_is_added_and_subtracted_and_never_goes_below_zero() {
     assert_eq!(shop.item(&item).await, Item { stock: 0, price: 5 });
     shop.succeed(&format!("/stock/add/{item}/50")).await;
     assert_eq!(shop.stock(&item).await, 50);
-    shop.refused(&format!("/stock/subtract/{item}/200"), 409, "out-of-stock")
-        .await;
+    shop.refused(&format!("/stock/subtract/{item}/200"), 409, "out-of-stock").await;
     shop.succeed(&format!("/stock/subtract/{item}/15")).await;
     assert_eq!(shop.stock(&item).await, 35);
 }
@@ -26,8 +25,7 @@ async fn credit_is_added_and_paid() {
     assert_eq!(shop.credit(&user).await, 15);
     shop.succeed(&format!("/payment/pay/{user}/10")).await;
     assert_eq!(shop.credit(&user).await, 5);
-    shop.refused(&format!("/payment/pay/{user}/6"), 402, "not-enough-credit")
-        .await;
+    shop.refused(&format!("/payment/pay/{user}/6"), 402, "not-enough-credit").await;
     assert_eq!(shop.credit(&user).await, 5);
 }
 
@@ -43,17 +41,14 @@ async fn an_order_fails_for_want_of_stock_then_of_credit_and_then_succeeds() {
     shop.succeed(&format!("/orders/addItem/{order}/{second}/1")).await;
     shop.succeed(&format!("/stock/subtract/{second}/1")).await;
 
-    let refusal = shop
-        .refused(&format!("/orders/checkout/{order}"), 409, "out-of-stock")
-        .await;
+    let refusal = shop.refused(&format!("/orders/checkout/{order}"), 409, "out-of-stock").await;
     assert_eq!(refusal.members.get("item_id"), Some(&second.as_str().into()));
     assert_eq!(shop.stock(&first).await, 15, "the first line's unit is back");
 
     shop.succeed(&format!("/stock/add/{second}/15")).await;
     assert_eq!(shop.stock(&second).await, 15);
     assert_eq!(shop.credit(&user).await, 0);
-    shop.refused(&format!("/orders/checkout/{order}"), 402, "not-enough-credit")
-        .await;
+    shop.refused(&format!("/orders/checkout/{order}"), 402, "not-enough-credit").await;
     assert_eq!((shop.stock(&first).await, shop.stock(&second).await), (15, 15));
 
     shop.succeed(&format!("/payment/add_funds/{user}/15")).await;
@@ -63,11 +58,7 @@ async fn an_order_fails_for_want_of_stock_then_of_credit_and_then_succeeds() {
     assert_eq!(shop.credit(&user).await, 5);
     assert!(shop.order(&order).await.paid);
 
-    assert_eq!(
-        shop.checkout(&order).await,
-        Outcome::Succeeded,
-        "paid twice is a 200 that does nothing"
-    );
+    assert_eq!(shop.checkout(&order).await, Outcome::Succeeded, "paid twice is a 200 that does nothing");
     assert_eq!((shop.stock(&first).await, shop.stock(&second).await), (14, 14));
     assert_eq!(shop.credit(&user).await, 5);
 }

@@ -51,24 +51,11 @@ async fn kills_under_load_lose_nothing_that_was_answered_and_keep_nothing_that_w
             tokio::join!(market.check_out(&shop, first, 32), killer);
             fixture.restart().await;
             let unknown = |outcome: &&Outcome| matches!(outcome, Outcome::Unknown(_));
-            open += market
-                .orders
-                .iter()
-                .skip(first)
-                .filter_map(|placed| placed.answers.last())
-                .filter(unknown)
-                .count();
+            open += market.orders.iter().skip(first).filter_map(|placed| placed.answers.last()).filter(unknown).count();
             let paid = audit(&fixture.shop, &market).await;
             // Who got no answer asks again, and gets one.
             market.check_out(&fixture.shop, first, 32).await;
-            assert!(
-                market
-                    .orders
-                    .iter()
-                    .skip(first)
-                    .filter_map(|placed| placed.answers.last())
-                    .all(|a| !unknown(&a))
-            );
+            assert!(market.orders.iter().skip(first).filter_map(|placed| placed.answers.last()).all(|a| !unknown(&a)));
             assert!(audit(&fixture.shop, &market).await >= paid, "nothing paid was undone");
         }
         assert!(open > 0, "the kills hit running checkouts");
@@ -113,10 +100,7 @@ async fn direct_changes_and_creations_that_were_answered_survive_a_kill() {
         let load = tokio::spawn(in_parallel(16, 0..400_u64, move |number| {
             let client = shop.client.clone();
             async move {
-                let created = client
-                    .send(hyper::Method::POST, "/stock/item/create/9", &[])
-                    .await
-                    .ok()?;
+                let created = client.send(hyper::Method::POST, "/stock/item/create/9", &[]).await.ok()?;
                 let item: serde_json::Value = created.json();
                 let item = item.get("item_id")?.as_str()?.to_owned();
                 let path = format!("/stock/add/{item}/{number}");
@@ -132,10 +116,7 @@ async fn direct_changes_and_creations_that_were_answered_survive_a_kill() {
         assert!(!answered.is_empty(), "something was answered before the kill");
         for (item, number, added) in answered {
             let stock = fixture.shop.stock(&item).await;
-            assert!(
-                stock == number || (!added && stock == 0),
-                "{item} has {stock}, was given {number}: {added}"
-            );
+            assert!(stock == number || (!added && stock == 0), "{item} has {stock}, was given {number}: {added}");
         }
     }
 }
@@ -172,10 +153,7 @@ async fn a_batch_cut_off_by_a_kill_is_completed_by_the_same_request() {
 
 #[tokio::test]
 async fn a_pause_longer_than_the_deadline_leaves_every_checkout_decided() {
-    let settings = Settings {
-        checkout_timeout_seconds: Some(1),
-        ..Settings::partitions(4)
-    };
+    let settings = Settings { checkout_timeout_seconds: Some(1), ..Settings::partitions(4) };
     let mut random = SmallRng::seed_from_u64(4);
     let fixture = Fixture::with(settings).await;
     let mut market = market(&fixture, &mut random).await;
@@ -190,10 +168,7 @@ async fn a_pause_longer_than_the_deadline_leaves_every_checkout_decided() {
         tokio::join!(market.check_out(&fixture.shop, first, 64), pause);
         for placed in market.orders.iter().skip(first) {
             let slug = placed.answers.last().map(Outcome::slug).expect("an answer");
-            let decided = matches!(
-                slug,
-                "succeeded" | "out-of-stock" | "not-enough-credit" | "timeout" | "busy"
-            );
+            let decided = matches!(slug, "succeeded" | "out-of-stock" | "not-enough-credit" | "timeout" | "busy");
             assert!(decided, "{placed:?}");
         }
         audit(&fixture.shop, &market).await;

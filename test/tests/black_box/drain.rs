@@ -51,10 +51,7 @@ async fn a_drained_server_needs_no_recovery_to_be_exact() {
     let items = market.add_items(&shop, 4, 2, 100).await;
     let users = market.add_users(&shop, 4, 100).await;
     for round in 0..3 {
-        let wanted = users
-            .iter()
-            .zip(&items)
-            .map(|(user, item)| (user.clone(), vec![(item.clone(), 1)]));
+        let wanted = users.iter().zip(&items).map(|(user, item)| (user.clone(), vec![(item.clone(), 1)]));
         let first = market.place(&fixture.shop, wanted.collect()).await;
         market.check_out(&fixture.shop, first, 4).await;
         let exit = fixture.take_server().terminate().await;
@@ -62,10 +59,5 @@ async fn a_drained_server_needs_no_recovery_to_be_exact() {
         fixture.restart().await;
         assert_eq!(audit(&fixture.shop, &market).await, 4 * (round + 1));
     }
-    assert!(
-        market
-            .orders
-            .iter()
-            .all(|placed| placed.answers == [Outcome::Succeeded])
-    );
+    assert!(market.orders.iter().all(|placed| placed.answers == [Outcome::Succeeded]));
 }

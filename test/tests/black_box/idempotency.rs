@@ -37,10 +37,7 @@ async fn every_post_takes_a_key_and_acts_once() {
         }
     }
     let found = shop.order(&order).await;
-    assert_eq!(
-        (found.paid, found.items),
-        (true, vec![(item.clone(), 1), (item.clone(), 2)])
-    );
+    assert_eq!((found.paid, found.items), (true, vec![(item.clone(), 1), (item.clone(), 2)]));
     assert_eq!(shop.stock(&item).await, 100 - 3 + 10 - 4);
     assert_eq!(shop.credit(&user).await, 100 - 3 + 50 - 7);
 }
@@ -76,19 +73,13 @@ async fn a_refusal_is_repeated_too_even_when_it_would_no_longer_be_one() {
     let user = shop.create_user().await;
     let item = shop.create_item(1).await;
     let order = shop.order_of(&user, &[(&item, 1)]).await;
-    let paths = [
-        format!("/stock/subtract/{item}/1"),
-        format!("/payment/pay/{user}/1"),
-        format!("/orders/checkout/{order}"),
-    ];
+    let paths =
+        [format!("/stock/subtract/{item}/1"), format!("/payment/pay/{user}/1"), format!("/orders/checkout/{order}")];
     let mut refusals = Vec::new();
     for (number, path) in paths.iter().enumerate() {
         refusals.push(client.post_with_key(path, &format!("no-{number}")).await);
     }
-    assert_eq!(
-        refusals.iter().map(|refusal| refusal.status).collect::<Vec<_>>(),
-        [409, 402, 409]
-    );
+    assert_eq!(refusals.iter().map(|refusal| refusal.status).collect::<Vec<_>>(), [409, 402, 409]);
     shop.succeed(&format!("/stock/add/{item}/10")).await;
     shop.succeed(&format!("/payment/add_funds/{user}/10")).await;
     for (number, (path, refusal)) in paths.iter().zip(&refusals).enumerate() {
@@ -110,13 +101,7 @@ async fn a_key_used_for_another_request_is_a_422_that_does_nothing() {
         let (user, other) = (shop.user_with(10).await, shop.user_with(10).await);
         let item = shop.item_with(1, 10).await;
         let key = format!("pair-{number}");
-        assert_eq!(
-            client
-                .post_with_key(&format!("/payment/add_funds/{user}/5"), &key)
-                .await
-                .status,
-            200
-        );
+        assert_eq!(client.post_with_key(&format!("/payment/add_funds/{user}/5"), &key).await.status, 200);
         for path in [
             format!("/payment/add_funds/{user}/6"),
             format!("/payment/pay/{user}/5"),
@@ -124,15 +109,9 @@ async fn a_key_used_for_another_request_is_a_422_that_does_nothing() {
             "/payment/create_user".to_owned(),
         ] {
             let answer = client.post_with_key(&path, &key).await;
-            assert_eq!(
-                (answer.status, answer.problem().slug.as_str()),
-                (422, "idempotency-key-reused"),
-                "{path}"
-            );
+            assert_eq!((answer.status, answer.problem().slug.as_str()), (422, "idempotency-key-reused"), "{path}");
         }
-        let repeated = client
-            .post_with_key(&format!("/payment/add_funds/{user}/5"), &key)
-            .await;
+        let repeated = client.post_with_key(&format!("/payment/add_funds/{user}/5"), &key).await;
         assert_eq!(repeated.status, 200);
         assert_eq!((shop.credit(&user).await, shop.credit(&other).await), (15, 10));
         assert_eq!(shop.stock(&item).await, 10);
@@ -175,28 +154,17 @@ async fn keys_are_quoted_or_bare_and_nothing_else() {
     let user = shop.create_user().await;
     let path = format!("/payment/add_funds/{user}/1");
     let longest = "k".repeat(100);
-    for key in [
-        "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"",
-        "8e03978e-40d5-43e8-bc93-6894a57f9324",
-        &longest,
-    ] {
+    for key in ["\"8e03978e-40d5-43e8-bc93-6894a57f9324\"", "8e03978e-40d5-43e8-bc93-6894a57f9324", &longest] {
         assert_eq!(client.post_with_key(&path, key).await.status, 200, "{key}");
     }
     assert_eq!(shop.credit(&user).await, 2, "quoted and bare are one key");
     let too_long = "k".repeat(1_000);
     for key in ["", "\"\"", "\"open", "a b", "caf\u{e9}", &too_long] {
         let answer = client.post_with_key(&path, key).await;
-        assert_eq!(
-            (answer.status, answer.problem().slug.as_str()),
-            (400, "malformed"),
-            "{key}"
-        );
+        assert_eq!((answer.status, answer.problem().slug.as_str()), (400, "malformed"), "{key}");
     }
     let twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")];
-    let answer = client
-        .send(hyper::Method::POST, &path, &twice)
-        .await
-        .expect("an answer");
+    let answer = client.send(hyper::Method::POST, &path, &twice).await.expect("an answer");
     assert_eq!((answer.status, answer.problem().slug.as_str()), (400, "malformed"));
     assert_eq!(shop.credit(&user).await, 2);
 }
@@ -224,17 +192,10 @@ async fn a_key_outlives_a_kill() {
     for _ in 0..3 {
         fixture.restart().await;
         for (path, answer) in paths.iter().zip(&first) {
-            same(
-                answer,
-                &fixture.shop.client.post_with_key(path, path.trim_matches('/')).await,
-            );
+            same(answer, &fixture.shop.client.post_with_key(path, path.trim_matches('/')).await);
         }
     }
-    let reused = fixture
-        .shop
-        .client
-        .post_with_key("/payment/create_user", "payment/batch_init/5/5")
-        .await;
+    let reused = fixture.shop.client.post_with_key("/payment/create_user", "payment/batch_init/5/5").await;
     assert_eq!(reused.status, 422);
     assert_eq!(fixture.shop.stock(&item).await, 100 - 1 - 4);
     assert_eq!(fixture.shop.credit(&user).await, 100 - 1 + 50 - 7);
@@ -253,12 +214,7 @@ async fn after_a_kill_under_load_every_key_resolves_to_one_effect() {
         let client = fixture.shop.client.clone();
         let funds: Vec<(String, String)> = (0..400_usize)
             .zip(users.iter().cycle())
-            .map(|(number, user)| {
-                (
-                    format!("/payment/add_funds/{user}/1"),
-                    format!("funds-{round}-{number}"),
-                )
-            })
+            .map(|(number, user)| (format!("/payment/add_funds/{user}/1"), format!("funds-{round}-{number}")))
             .collect();
         let load = in_parallel(16, funds.clone(), move |(path, key)| {
             let client = client.clone();
@@ -281,11 +237,6 @@ async fn after_a_kill_under_load_every_key_resolves_to_one_effect() {
             assert_eq!(fixture.shop.credit(user).await, 25 * (round + 1));
         }
     }
-    let created: Value = fixture
-        .shop
-        .client
-        .post_with_key("/payment/create_user", "new")
-        .await
-        .json();
+    let created: Value = fixture.shop.client.post_with_key("/payment/create_user", "new").await.json();
     assert!(created.is_object());
 }

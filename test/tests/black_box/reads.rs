@@ -66,19 +66,12 @@ async fn a_hold_that_is_undone_is_never_seen() {
             let (shop, stop) = (shop.clone(), Arc::clone(&stop));
             let (item, rare, user, poor) = (item.clone(), rare.clone(), user.clone(), poor.clone());
             tokio::spawn(async move {
-                let (user, other) = if number % 2 == 0 {
-                    (user, rare)
-                } else {
-                    (poor, item.clone())
-                };
+                let (user, other) = if number % 2 == 0 { (user, rare) } else { (poor, item.clone()) };
                 let order = shop.order_of(&user, &[(&item, 5), (&other, 1)]).await;
                 let mut checkouts = 0_u32;
                 while !stop.load(Ordering::Relaxed) {
                     let outcome = shop.checkout(&order).await;
-                    assert!(
-                        matches!(outcome.slug(), "out-of-stock" | "not-enough-credit"),
-                        "{outcome:?}"
-                    );
+                    assert!(matches!(outcome.slug(), "out-of-stock" | "not-enough-credit"), "{outcome:?}");
                     checkouts += 1;
                 }
                 checkouts
@@ -117,15 +110,9 @@ async fn stock_only_goes_down_while_it_is_sold() {
     let (mut stock, mut credit) = (300, 300);
     while stock > 0 || credit > 0 {
         let (stock_now, credit_now) = tokio::join!(shop.stock(&item), shop.credit(&user));
-        assert!(
-            stock_now <= stock && credit_now <= credit,
-            "{stock_now} after {stock}, {credit_now} after {credit}"
-        );
+        assert!(stock_now <= stock && credit_now <= credit, "{stock_now} after {stock}, {credit_now} after {credit}");
         (stock, credit) = (stock_now, credit_now);
     }
     let outcomes = sold.await.expect("the buyers do not panic");
-    assert!(
-        outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded),
-        "{outcomes:?}"
-    );
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Succeeded), "{outcomes:?}");
 }
