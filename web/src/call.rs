@@ -61,11 +61,7 @@ pub struct Waits {
 
 impl Default for Waits {
     fn default() -> Self {
-        Self {
-            read: Duration::from_secs(3),
-            change: Duration::from_secs(1),
-            grace: Duration::from_secs(10),
-        }
+        Self { read: Duration::from_secs(3), change: Duration::from_secs(1), grace: Duration::from_secs(10) }
     }
 }
 
@@ -80,14 +76,8 @@ pub async fn call<P: Participant>(
     idempotency: Idempotency,
     patience: Option<Duration>,
 ) -> Result<P::Reply, Problem> {
-    let options = CallOptions {
-        key: idempotency.0.map(engine_key),
-        patience,
-    };
-    handle
-        .call(partition, command, options)
-        .await
-        .map_err(|error| refused(&error))
+    let options = CallOptions { key: idempotency.0.map(engine_key), patience };
+    handle.call(partition, command, options).await.map_err(|error| refused(&error))
 }
 
 /// Carries out a bulk request in parts, which all have to be answered with `done`, once even if it is repeated.
@@ -107,11 +97,7 @@ pub async fn call_in_parts<P: Participant<Reply: PartialEq>>(
 ) -> Result<(), Problem> {
     let key = idempotency.0.map(engine_key);
     if let Some(key) = &key
-        && handle
-            .claim(key.clone())
-            .await
-            .map_err(|error| refused(&error))?
-            .is_some()
+        && handle.claim(key.clone()).await.map_err(|error| refused(&error))?.is_some()
     {
         return Ok(());
     }
@@ -124,14 +110,8 @@ pub async fn call_in_parts<P: Participant<Reply: PartialEq>>(
     replies.try_for_each(|reply| std::future::ready(judge(reply))).await?;
     if let Some(key) = key {
         let home = handle.partition_of(key.key.as_bytes());
-        let options = CallOptions {
-            key: Some(key),
-            patience: None,
-        };
-        handle
-            .call(home, last, options)
-            .await
-            .map_err(|error| refused(&error))?;
+        let options = CallOptions { key: Some(key), patience: None };
+        handle.call(home, last, options).await.map_err(|error| refused(&error))?;
     }
     Ok(())
 }
@@ -172,10 +152,7 @@ pub fn new_name<P: Participant, T>(
     random: impl Fn() -> T,
     text: impl Fn(&T) -> &str,
 ) -> (Partition, T) {
-    let home = idempotency
-        .0
-        .as_ref()
-        .map(|key| handle.partition_of(key.key.as_bytes()));
+    let home = idempotency.0.as_ref().map(|key| handle.partition_of(key.key.as_bytes()));
     loop {
         let name = random();
         let partition = handle.partition_of(text(&name).as_bytes());
@@ -186,10 +163,7 @@ pub fn new_name<P: Participant, T>(
 }
 
 fn engine_key(key: RequestKey) -> IdempotencyKey {
-    IdempotencyKey {
-        key: key.key.as_str().into(),
-        fingerprint: key.fingerprint,
-    }
+    IdempotencyKey { key: key.key.as_str().into(), fingerprint: key.fingerprint }
 }
 
 #[cold]

@@ -74,10 +74,7 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|cause| Error::Filter {
-        filter: filter.to_owned(),
-        cause,
-    })?;
+    let filter = EnvFilter::try_new(filter).map_err(|cause| Error::Filter { filter: filter.to_owned(), cause })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     Ok(match format {
         Format::Human => {

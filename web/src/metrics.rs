@@ -37,9 +37,8 @@ pub const UNMATCHED: &str = "unmatched";
 pub const ABANDONED: &str = "abandoned";
 
 /// From an answer out of memory to the longest wait that a request may be held for, in seconds.
-const BUCKETS_SECONDS: [f64; 15] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
+const BUCKETS_SECONDS: [f64; 15] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabels {
@@ -98,17 +97,11 @@ impl HttpMetrics {
     /// A layer for a router with these route templates; requests to any other count as [`UNMATCHED`].
     #[must_use]
     pub fn layer<'a>(&self, templates: impl IntoIterator<Item = &'a str>) -> MetricsLayer {
-        let mut routes: Routes = templates
-            .into_iter()
-            .map(|template| (Box::from(template), Arc::new(Route::new(template))))
-            .collect();
+        let mut routes: Routes =
+            templates.into_iter().map(|template| (Box::from(template), Arc::new(Route::new(template)))).collect();
         routes.shrink_to_fit();
         MetricsLayer {
-            shared: Arc::new(Shared {
-                metrics: self.clone(),
-                routes,
-                unmatched: Arc::new(Route::new(UNMATCHED)),
-            }),
+            shared: Arc::new(Shared { metrics: self.clone(), routes, unmatched: Arc::new(Route::new(UNMATCHED)) }),
         }
     }
 }
@@ -173,10 +166,7 @@ fn method_label(method: &Method) -> (usize, &'static str) {
 
 impl Route {
     fn new(template: &str) -> Self {
-        Self {
-            template: template.into(),
-            methods: Default::default(),
-        }
+        Self { template: template.into(), methods: Default::default() }
     }
 }
 
@@ -196,10 +186,7 @@ impl<S> Layer<S> for MetricsLayer {
     type Service = MetricsService<S>;
 
     fn layer(&self, inner: S) -> MetricsService<S> {
-        MetricsService {
-            inner,
-            shared: Arc::clone(&self.shared),
-        }
+        MetricsService { inner, shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -231,10 +218,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let route = Arc::clone(self.shared.route_of(&request));
         let observation = Observation::begin(Arc::clone(&self.shared), route, request.method());
-        Observed {
-            response: self.inner.call(request),
-            observation,
-        }
+        Observed { response: self.inner.call(request), observation }
     }
 }
 
@@ -283,14 +267,7 @@ impl Observation {
     fn begin(shared: Arc<Shared>, route: Arc<Route>, method: &Method) -> Self {
         shared.metrics.in_flight.inc();
         let (method, label) = method_label(method);
-        Self {
-            shared,
-            route,
-            method,
-            label,
-            began: Instant::now(),
-            replied: false,
-        }
+        Self { shared, route, method, label, began: Instant::now(), replied: false }
     }
 
     fn reply(&mut self, status: StatusCode) {
@@ -321,14 +298,8 @@ impl Observation {
     }
 
     fn series(&self) -> Series {
-        let labels = RouteLabels {
-            method: self.label,
-            route: Arc::clone(&self.route.template),
-        };
-        Series {
-            duration: self.shared.metrics.durations.get_or_create_owned(&labels),
-            replies: Default::default(),
-        }
+        let labels = RouteLabels { method: self.label, route: Arc::clone(&self.route.template) };
+        Series { duration: self.shared.metrics.durations.get_or_create_owned(&labels), replies: Default::default() }
     }
 
     fn counter(&self, status: &str) -> Counter {

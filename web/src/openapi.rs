@@ -59,11 +59,7 @@ pub(crate) fn describe(document: &mut OpenApi, about: &About) {
         .iter()
         .map(|(name, description)| TagBuilder::new().name(*name).description(Some(*description)).build());
     document.tags = Some(tags.collect());
-    document
-        .components
-        .get_or_insert_default()
-        .schemas
-        .insert(Problem::name().into_owned(), Problem::schema());
+    document.components.get_or_insert_default().schemas.insert(Problem::name().into_owned(), Problem::schema());
 }
 
 fn information(about: &About) -> Info {
@@ -85,28 +81,14 @@ impl PartialSchema for Problem {
     fn schema() -> RefOr<Schema> {
         let text = || ObjectBuilder::new().schema_type(Type::String);
         let address = text().format(Some(SchemaFormat::Custom("uri-reference".to_owned())));
-        let status = ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .minimum(Some(400))
-            .maximum(Some(599));
+        let status = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(400)).maximum(Some(599));
         ObjectBuilder::new()
             .schema_type(SchemaType::new(Type::Object))
-            .description(Some(
-                "A failure (RFC 9457). Kinds may add members of their own, such as the id concerned.",
-            ))
-            .property(
-                "type",
-                address.description(Some("Which kind of problem; it can be fetched, for people.")),
-            )
-            .property(
-                "title",
-                text().description(Some("The kind in a phrase, always the same.")),
-            )
+            .description(Some("A failure (RFC 9457). Kinds may add members of their own, such as the id concerned."))
+            .property("type", address.description(Some("Which kind of problem; it can be fetched, for people.")))
+            .property("title", text().description(Some("The kind in a phrase, always the same.")))
             .property("status", status.description(Some("The HTTP status.")))
-            .property(
-                "detail",
-                text().description(Some("What happened this time, for people.")),
-            )
+            .property("detail", text().description(Some("What happened this time, for people.")))
             .required("type")
             .required("title")
             .required("status")
@@ -146,12 +128,8 @@ impl IntoParams for Idempotency {
 
 /// The responses of a map with one entry.
 fn response(status: &str, description: &str, retry_after: bool) -> BTreeMap<String, RefOr<Response>> {
-    let body = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name(Problem::name())))
-        .build();
-    let mut response = ResponseBuilder::new()
-        .description(description)
-        .content(problem::CONTENT_TYPE, body);
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    let mut response = ResponseBuilder::new().description(description).content(problem::CONTENT_TYPE, body);
     if retry_after {
         let header = HeaderBuilder::new()
             .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
@@ -168,11 +146,7 @@ pub struct AnyProblem;
 
 impl IntoResponses for AnyProblem {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let mut responses = response(
-            "400",
-            "A part of the path or a header is malformed; nothing was changed.",
-            false,
-        );
+        let mut responses = response("400", "A part of the path or a header is malformed; nothing was changed.", false);
         responses.append(&mut response("500", "The service met a defect of its own.", false));
         responses.append(&mut response("503", "Not now; the request had no effect.", true));
         responses

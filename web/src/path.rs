@@ -51,10 +51,9 @@ where
 fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::Defect(cause) => Problem::internal(cause),
-        Refusal::Value {
-            parameter: Some(name),
-            message,
-        } => Problem::malformed(format!("{name}: {message}")).with("parameter", name),
+        Refusal::Value { parameter: Some(name), message } => {
+            Problem::malformed(format!("{name}: {message}")).with("parameter", name)
+        }
         Refusal::Value { message, .. } => Problem::malformed(message),
     }
 }

@@ -61,12 +61,7 @@ impl Kind {
     #[must_use]
     pub const fn new(slug: &'static str, status: StatusCode, title: &'static str, explanation: &'static str) -> Self {
         assert!(is_slug(slug.as_bytes()), "a slug is made of a-z, 0-9 and hyphens");
-        Self {
-            slug,
-            status,
-            title,
-            explanation,
-        }
+        Self { slug, status, title, explanation }
     }
 
     /// The last segment of the problem's `type`.
@@ -230,16 +225,9 @@ impl Problem {
     /// A problem of a kind; `detail` tells the client about this occurrence.
     #[must_use]
     pub fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        let content = Content {
-            kind,
-            detail: detail.into(),
-            members: Vec::new(),
-            retry_after_seconds: None,
-            cause: None,
-        };
-        Self {
-            content: Box::new(content),
-        }
+        let content =
+            Content { kind, detail: detail.into(), members: Vec::new(), retry_after_seconds: None, cause: None };
+        Self { content: Box::new(content) }
     }
 
     /// 400: a part of the request is not of the form asked for.
@@ -272,11 +260,8 @@ impl Problem {
     /// 503 with `Retry-After`: the request was not started because too many others are under way.
     #[must_use]
     pub fn overloaded(retry_after_seconds: u32) -> Self {
-        Self::new(
-            &kinds::OVERLOADED,
-            "too many requests are under way; this one was not started",
-        )
-        .retry_after_seconds(retry_after_seconds)
+        Self::new(&kinds::OVERLOADED, "too many requests are under way; this one was not started")
+            .retry_after_seconds(retry_after_seconds)
     }
 
     /// 504: the outcome was not seen in time. `detail` says where to ask for it.
@@ -288,11 +273,7 @@ impl Problem {
     /// 500: a defect on this side. The client learns nothing of `cause`; the log gets all of it.
     #[must_use]
     pub fn internal(cause: impl ToString) -> Self {
-        Self::new(
-            &kinds::INTERNAL,
-            "the service met a defect of its own; its log has the details",
-        )
-        .because(cause)
+        Self::new(&kinds::INTERNAL, "the service met a defect of its own; its log has the details").because(cause)
     }
 
     /// Adds a member to the body, such as `item_id`. Its name must be none of RFC 9457's own.
@@ -333,33 +314,19 @@ impl Problem {
     }
 
     fn log(&self) {
-        let Content {
-            kind, detail, cause, ..
-        } = &*self.content;
+        let Content { kind, detail, cause, .. } = &*self.content;
         let Some(cause) = cause.as_deref() else { return };
         if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(
-                problem = kind.slug,
-                detail = &**detail,
-                cause,
-                "answered with a problem"
-            );
+            tracing::error!(problem = kind.slug, detail = &**detail, cause, "answered with a problem");
         } else {
-            tracing::warn!(
-                problem = kind.slug,
-                detail = &**detail,
-                cause,
-                "answered with a problem"
-            );
+            tracing::warn!(problem = kind.slug, detail = &**detail, cause, "answered with a problem");
         }
     }
 }
 
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let Content {
-            kind, detail, members, ..
-        } = &*self.content;
+        let Content { kind, detail, members, .. } = &*self.content;
         let mut body = serializer.serialize_map(Some(4 + members.len()))?;
         body.serialize_entry("type", &format_args!("{TYPE_PREFIX}{}", kind.slug))?;
         body.serialize_entry("title", kind.title)?;

@@ -54,10 +54,7 @@ pub struct Report {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Readiness")
-            .field("phase", &self.shared().phase)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Readiness").field("phase", &self.shared().phase).finish_non_exhaustive()
     }
 }
 
@@ -104,15 +101,10 @@ impl Readiness {
             Phase::Ready => None,
             Phase::Draining => Some("draining".to_owned()),
         };
-        let failures = shared
-            .checks
-            .iter()
-            .filter_map(|(name, check)| check().err().map(|reason| format!("{name}: {reason}")));
+        let failures =
+            shared.checks.iter().filter_map(|(name, check)| check().err().map(|reason| format!("{name}: {reason}")));
         let reasons: Vec<String> = phase.into_iter().chain(failures).collect();
-        Report {
-            ready: reasons.is_empty(),
-            reasons,
-        }
+        Report { ready: reasons.is_empty(), reasons }
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -13,6 +13,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    io,
     pin::pin,
     sync::{
         Arc,
@@ -160,10 +161,6 @@ fn note_end(ended: Result<(), JoinError>) {
     }
 }
 
-fn debug_end(error: &(impl std::error::Error + 'static)) {
-    tracing::debug!(error = error as &dyn std::error::Error, "a connection failed");
-}
-
 struct Server {
     router: Router,
     settings: Settings,
@@ -182,13 +179,7 @@ impl Server {
             // The watchdog's job: hyper's own timer is armed and disarmed with every request, and counts the time
             // between two requests like the time spent on one.
             .header_read_timeout(None);
-        Self {
-            router,
-            settings,
-            http,
-            draining: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-        }
+        Self { router, settings, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, watcher: Watcher) {
@@ -198,11 +189,11 @@ impl Server {
         let service = service_fn(|request| server.respond(request, &activity));
         let mut connection = pin!(watcher.watch(server.http.serve_connection(TokioIo::new(stream), service)));
         let mut connection = pin!(poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended.map_err(io::Error::other)),
             Poll::Pending => match wire.poll_send(context) {
-                Poll::Ready(Err(error)) => Poll::Ready(debug_end(&error)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 _ => Poll::Pending,
             },
-            Poll::Ready(ended) => Poll::Ready(ended.unwrap_or_else(|error| debug_end(&error))),
         }));
         let mut watchdog = Watchdog::new(server.settings.request_read_timeout, server.settings.idle_timeout);
         let mut ticks = interval_at(Instant::now() + watchdog.tick(), watchdog.tick());
@@ -210,7 +201,12 @@ impl Server {
         loop {
             tokio::select! {
                 biased;
-                () = &mut connection => break,
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection failed");
+                    }
+                    break;
+                }
                 _ = ticks.tick() => {
                     let draining = server.draining.load(Ordering::Relaxed);
                     if watchdog.inspect(&activity, draining) == Verdict::Close {
@@ -284,8 +280,6 @@ async fn discard(mut body: Incoming, bytes_max: usize) -> Result<(), Problem> {
 /// The reply to a request whose rest stays unread: nothing behind it on the connection could be understood.
 fn closing(problem: Problem) -> Response {
     let mut response = problem.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

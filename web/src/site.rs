@@ -21,9 +21,6 @@ use crate::{
     problem::{Kind, TYPE_PREFIX, kinds},
 };
 
-#[cfg(test)]
-mod tests;
-
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -61,9 +58,7 @@ impl Site {
         let (services, mut document) = services.split_for_parts();
         let (common, common_document) = common_routes().split_for_parts();
         document.merge(common_document);
-        self.about
-            .tags
-            .push(("operations", "What is for operators: health, metrics, documents."));
+        self.about.tags.push(("operations", "What is for operators: health, metrics, documents."));
         openapi::describe(&mut document, &self.about);
 
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
@@ -106,19 +101,11 @@ async fn no_such_route() -> Problem {
 
 /// axum adds the `Allow` header.
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        &kinds::METHOD_NOT_ALLOWED,
-        "this path is for other methods; see the Allow header",
-    )
+    Problem::new(&kinds::METHOD_NOT_ALLOWED, "this path is for other methods; see the Allow header")
 }
 
 fn index(about: &About) -> String {
-    let About {
-        name,
-        version,
-        description,
-        ..
-    } = about;
+    let About { name, version, description, .. } = about;
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{name}</title></head>\n<body>\n\
          <h1>{name} {version}</h1>\n<p>{description}</p>\n<ul>\n\
@@ -155,11 +142,7 @@ async fn livez() -> Json<serde_json::Value> {
 )]
 async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, Json<Report>) {
     let report = pages.readiness.report();
-    let status = if report.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
 
@@ -173,11 +156,10 @@ async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, Json<Report>) {
 async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Result<Response, Problem> {
     let mut body = String::new();
     text::encode(&mut body, &pages.registry).map_err(Problem::internal)?;
-    let understood = headers.get_all(header::ACCEPT).iter().any(|accept| {
-        accept
-            .to_str()
-            .is_ok_and(|accept| accept.contains("application/openmetrics-text"))
-    });
+    let understood = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text")));
     Ok(text(if understood { OPENMETRICS } else { PROMETHEUS_TEXT }, body))
 }
 
@@ -192,13 +174,7 @@ async fn openapi_json(State(pages): State<Arc<Pages>>) -> Response {
 async fn list_problems(State(pages): State<Arc<Pages>>) -> Response {
     let mut list = String::new();
     for kind in &pages.kinds {
-        let _ = writeln!(
-            list,
-            "{TYPE_PREFIX}{}  {}  {}",
-            kind.slug(),
-            kind.status().as_u16(),
-            kind.title()
-        );
+        let _ = writeln!(list, "{TYPE_PREFIX}{}  {}  {}", kind.slug(), kind.status().as_u16(), kind.title());
     }
     text("text/plain; charset=utf-8", list)
 }
@@ -219,9 +195,5 @@ async fn explain_problem(State(pages): State<Arc<Pages>>, Path(slug): Path<Strin
 }
 
 fn text(content_type: &'static str, body: impl Into<Body>) -> Response {
-    (
-        [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))],
-        body.into(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body.into()).into_response()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Error, Format, subscriber};
+use super::{Error, Format, init, subscriber};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -107,10 +107,7 @@ fn human_lines_show_plain_text_as_it_is_and_quote_strings() {
     let output = logged(Format::Human, "info", || {
         tracing::info!(item = "it's \"blue\" ü", count = 3, "reserved for Zoë");
     });
-    assert!(
-        output.ends_with("reserved for Zoë item=\"it's \\\"blue\\\" ü\" count=3\n"),
-        "{output}"
-    );
+    assert!(output.ends_with("reserved for Zoë item=\"it's \\\"blue\\\" ü\" count=3\n"), "{output}");
 }
 
 #[test]
@@ -120,10 +117,7 @@ fn colours_are_for_what_comes_from_the_source_alone() {
         tracing::info!(text = "\u{1b}[31mred", "\u{1b}[32mgreen");
     });
     let output = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        output.contains("\u{1b}[32m INFO"),
-        "the level has its colour: {output:?}"
-    );
+    assert!(output.contains("\u{1b}[32m INFO"), "the level has its colour: {output:?}");
     assert!(!output.contains("\u{1b}[31m"), "{output:?}");
     assert!(!output.contains("\u{1b}[32mgreen"), "{output:?}");
 }
@@ -140,9 +134,13 @@ fn the_filter_decides_what_is_logged() {
 
 #[test]
 fn a_filter_that_does_not_parse_is_named_in_the_error() {
-    let error = subscriber(Format::Human, "info,=,", false, Lines::default())
-        .err()
-        .expect("an error");
+    let error = subscriber(Format::Human, "info,=,", false, Lines::default()).err().expect("an error");
     assert!(matches!(error, Error::Filter { .. }));
     assert!(error.to_string().contains("info,=,"));
+}
+
+#[test]
+fn logs_are_initialized_once() {
+    init(Format::Json, "off").unwrap();
+    assert!(matches!(init(Format::Human, "off"), Err(Error::AlreadyInitialized)));
 }

@@ -21,10 +21,7 @@ pub(super) enum Refusal {
 impl Refusal {
     fn of(self, name: &str) -> Self {
         match self {
-            Self::Value { message, .. } => Self::Value {
-                parameter: Some(name.to_owned()),
-                message,
-            },
+            Self::Value { message, .. } => Self::Value { parameter: Some(name.to_owned()), message },
             defect @ Self::Defect(_) => defect,
         }
     }
@@ -42,17 +39,12 @@ impl fmt::Display for Refusal {
 
 impl de::Error for Refusal {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::Value {
-            parameter: None,
-            message: message.to_string(),
-        }
+        Self::Value { parameter: None, message: message.to_string() }
     }
 
     // Every value is a string, so a type that wants anything else wants it from every request.
     fn invalid_type(unexpected: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::Defect(format!(
-            "a path parameter is {unexpected}, the handler wants {expected}"
-        ))
+        Self::Defect(format!("a path parameter is {unexpected}, the handler wants {expected}"))
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -84,9 +76,7 @@ impl<'de> Parameters<'de> {
     fn counted(self, wanted: usize) -> Result<Entries<'de>, Refusal> {
         let found = self.raw.iter().count();
         if found != wanted {
-            return Err(Refusal::Defect(format!(
-                "the route has {found} parameters, the handler wants {wanted}"
-            )));
+            return Err(Refusal::Defect(format!("the route has {found} parameters, the handler wants {wanted}")));
         }
         Ok(Entries::new(self.raw.iter()))
     }
@@ -194,9 +184,7 @@ impl<'de> SeqAccess<'de> for Entries<'de> {
         let Some((name, value)) = self.pairs.next() else {
             return Ok(None);
         };
-        seed.deserialize(Value(value))
-            .map(Some)
-            .map_err(|refusal| refusal.of(name))
+        seed.deserialize(Value(value)).map(Some).map_err(|refusal| refusal.of(name))
     }
 }
 

@@ -14,18 +14,13 @@ async fn extract<T: DeserializeOwned + Send + 'static>(template: &str, path: &st
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let handler = async move |request: Request<Body>| {
         let (mut parts, _) = request.into_parts();
-        sender
-            .send(Path::<T>::from_request_parts(&mut parts, &()).await)
-            .map_err(|_| ())
+        sender.send(Path::<T>::from_request_parts(&mut parts, &()).await).map_err(|_| ())
     };
     let handler = get(async move |request: Request<Body>| {
         handler(request).await.unwrap();
     });
     let mut router = Router::new().route(template, handler);
-    router
-        .call(Request::get(path).body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    router.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     receiver.recv().await.unwrap().map(|Path(value)| value)
 }
 
@@ -46,11 +41,7 @@ impl TryFrom<u64> for Even {
     type Error = &'static str;
 
     fn try_from(number: u64) -> Result<Self, &'static str> {
-        if number % 2 == 0 {
-            Ok(Self(number))
-        } else {
-            Err("an odd number")
-        }
+        if number.is_multiple_of(2) { Ok(Self(number)) } else { Err("an odd number") }
     }
 }
 
@@ -62,20 +53,11 @@ fn assert_refused<T>(result: Result<T, Problem>, detail: &str) {
 #[tokio::test]
 async fn structs_take_by_name_and_tuples_by_position() {
     let word = || Word("tea".to_owned());
-    assert_eq!(
-        pair::<ByName>("/tea/4").await.unwrap(),
-        ByName {
-            second: Even(4),
-            first: word()
-        }
-    );
+    assert_eq!(pair::<ByName>("/tea/4").await.unwrap(), ByName { second: Even(4), first: word() });
     assert_eq!(pair::<(Word, Even)>("/tea/4").await.unwrap(), (word(), Even(4)));
     assert_eq!(extract::<Word>("/{one}", "/tea").await.unwrap(), word());
     assert_eq!(extract::<(Word,)>("/{one}", "/tea").await.unwrap(), (word(),));
-    assert_eq!(
-        extract::<String>("/{one}", "/t%2fa%20%F0%9F%8D%B5").await.unwrap(),
-        "t/a \u{1f375}"
-    );
+    assert_eq!(extract::<String>("/{one}", "/t%2fa%20%F0%9F%8D%B5").await.unwrap(), "t/a \u{1f375}");
     assert_eq!(extract::<u8>("/{one}", "/255").await.unwrap(), 255);
 }
 
@@ -85,20 +67,13 @@ async fn a_refusal_names_its_parameter_whatever_the_shape_of_the_type() {
     assert_refused(pair::<(Word, Even)>("/tea/3").await, "second: an odd number");
     assert_refused(pair::<(Even, Even)>("/3/4").await, "first: an odd number");
     assert_refused(extract::<Even>("/{one}", "/3").await, "one: an odd number");
-    assert_refused(
-        extract::<Even>("/{one}", "/x").await,
-        "one: not a whole number in plain digits, or too large",
-    );
+    assert_refused(extract::<Even>("/{one}", "/x").await, "one: not a whole number in plain digits, or too large");
 }
 
 #[tokio::test]
 async fn what_is_not_utf8_is_refused_in_any_parameter() {
     for path in ["/%ff/4", "/tea/%C3%28"] {
-        assert_eq!(
-            pair::<(String, String)>(path).await.unwrap_err().kind(),
-            &kinds::MALFORMED,
-            "{path}"
-        );
+        assert_eq!(pair::<(String, String)>(path).await.unwrap_err().kind(), &kinds::MALFORMED, "{path}");
     }
 }
 
@@ -107,29 +82,13 @@ async fn integers_are_written_in_one_way() {
     for (text, number) in [("0", 0), ("7", 7), ("18446744073709551615", u64::MAX)] {
         assert_eq!(extract::<u64>("/{one}", &format!("/{text}")).await.unwrap(), number);
     }
-    let bad = [
-        "-1",
-        "+5",
-        "05",
-        "00",
-        "1_0",
-        "1e3",
-        "5.0",
-        "%205",
-        "5%0a",
-        "5%00",
-        "0x10",
-        "%D9%A5",
-        "18446744073709551616",
-    ];
+    let bad =
+        ["-1", "+5", "05", "00", "1_0", "1e3", "5.0", "%205", "5%0a", "5%00", "0x10", "%D9%A5", "18446744073709551616"];
     for text in bad {
         let problem = extract::<u64>("/{one}", &format!("/{text}")).await.expect_err(text);
         assert_eq!(problem.kind(), &kinds::MALFORMED, "{text}");
     }
-    assert_eq!(
-        extract::<u8>("/{one}", "/256").await.unwrap_err().kind(),
-        &kinds::MALFORMED
-    );
+    assert_eq!(extract::<u8>("/{one}", "/256").await.unwrap_err().kind(), &kinds::MALFORMED);
 }
 
 #[tokio::test]

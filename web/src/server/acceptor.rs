@@ -21,11 +21,7 @@ pub(super) struct Acceptor {
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self {
-            listener,
-            pause: PAUSE_MIN,
-            warned: None,
-        }
+        Self { listener, pause: PAUSE_MIN, warned: None }
     }
 
     /// Waits for the next connection. Errors are those of a peer that went away, or of a process or system that is out

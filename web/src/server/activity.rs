@@ -69,13 +69,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     pub(super) fn new(request_read_timeout: Duration, idle_timeout: Duration) -> Self {
-        Self {
-            request_read_timeout,
-            idle_timeout,
-            quiet: Duration::ZERO,
-            reading: false,
-            changes: 0,
-        }
+        Self { request_read_timeout, idle_timeout, quiet: Duration::ZERO, reading: false, changes: 0 }
     }
 
     /// How often to [`Self::inspect`]: fine enough to be exact to a second, or to a quarter where bounds are shorter.
@@ -104,10 +98,6 @@ impl Watchdog {
             true => self.request_read_timeout,
             false => self.idle_timeout,
         };
-        if self.quiet >= patience {
-            Verdict::Close
-        } else {
-            Verdict::Keep
-        }
+        if self.quiet >= patience { Verdict::Close } else { Verdict::Keep }
     }
 }

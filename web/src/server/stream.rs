@@ -61,19 +61,9 @@ struct Socket {
 
 /// Both sides of a connection.
 pub(super) fn sides(stream: TcpStream, activity: Arc<Activity>) -> (Stream, Wire) {
-    let socket = Socket {
-        stream,
-        unsent: Vec::new(),
-        sent: 0,
-        ended: false,
-    };
-    let shared = Arc::new(Shared {
-        socket: Mutex::new(socket),
-        activity,
-    });
-    let stream = Stream {
-        shared: Arc::clone(&shared),
-    };
+    let socket = Socket { stream, unsent: Vec::new(), sent: 0, ended: false };
+    let shared = Arc::new(Shared { socket: Mutex::new(socket), activity });
+    let stream = Stream { shared: Arc::clone(&shared) };
     (stream, Wire { shared })
 }
 

@@ -9,10 +9,7 @@ async fn a_request_that_fits_is_answered() {
     let server = Server::start().await;
     let reply = server.ask("POST /toy/add/tea/4").await;
     assert_eq!((reply.status, reply.json()), (200, json!({"id": "tea", "level": 4})));
-    assert_eq!(
-        server.ask("GET /toy/find/tea").await.json(),
-        json!({"id": "tea", "level": 4})
-    );
+    assert_eq!(server.ask("GET /toy/find/tea").await.json(), json!({"id": "tea", "level": 4}));
 }
 
 #[tokio::test]
@@ -87,26 +84,9 @@ async fn bad_input_is_refused_and_changes_nothing() {
             assert_eq!((reply.status, reply.json()["level"].as_u64()), (200, Some(5)));
             continue;
         }
-        assert_eq!(
-            (reply.status, reply.problem()),
-            (400, "malformed".to_owned()),
-            "{amount}"
-        );
+        assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{amount}");
     }
-    let ids = [
-        "TEA",
-        "%00",
-        "tea%00",
-        "..",
-        "%2e%2e",
-        "te%2fa",
-        "a}{b",
-        "';--",
-        "teateatea",
-        "٥",
-        "tea%0a",
-        "%20tea",
-    ];
+    let ids = ["TEA", "%00", "tea%00", "..", "%2e%2e", "te%2fa", "a}{b", "';--", "teateatea", "٥", "tea%0a", "%20tea"];
     for id in ids {
         let reply = server.ask(&format!("POST /toy/add/{id}/1")).await;
         assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{id}");
@@ -140,11 +120,7 @@ async fn paths_are_matched_as_they_are() {
     ];
     for path in paths {
         let reply = server.ask(&format!("GET {path}")).await;
-        assert_eq!(
-            (reply.status, reply.problem()),
-            (404, "no-such-route".to_owned()),
-            "{path}"
-        );
+        assert_eq!((reply.status, reply.problem()), (404, "no-such-route".to_owned()), "{path}");
     }
     let reply = server.ask("GET /toy/find/%74%65%61").await;
     assert_eq!(reply.status, 200, "a percent-encoded value is the value");
@@ -155,11 +131,7 @@ async fn another_method_is_a_405_that_lists_the_right_ones() {
     let server = Server::start().await;
     for method in ["GET", "PUT", "DELETE", "OPTIONS", "BREW"] {
         let reply = server.ask(&format!("{method} /toy/add/tea/1")).await;
-        assert_eq!(
-            (reply.status, reply.problem()),
-            (405, "method-not-allowed".to_owned()),
-            "{method}"
-        );
+        assert_eq!((reply.status, reply.problem()), (405, "method-not-allowed".to_owned()), "{method}");
         assert_eq!(reply.header("allow"), Some("POST"), "{method}");
     }
     let reply = server.ask("POST /toy/find/tea").await;
@@ -175,35 +147,18 @@ async fn a_repeated_key_gets_the_same_reply_and_another_request_with_it_a_422() 
         let reply = server.ask("POST /toy/add/tea/4\nIdempotency-Key: \"key-1\"").await;
         assert_eq!((reply.status, &reply.json()["level"]), (200, &json!(4)));
     }
-    assert_eq!(
-        server.ask("POST /toy/add/tea/4\nIdempotency-Key: key-1").await.json()["level"],
-        4
-    );
+    assert_eq!(server.ask("POST /toy/add/tea/4\nIdempotency-Key: key-1").await.json()["level"], 4);
     let reply = server.ask("POST /toy/add/tea/5\nIdempotency-Key: key-1").await;
-    assert_eq!(
-        (reply.status, reply.problem()),
-        (422, "idempotency-key-reused".to_owned())
-    );
-    assert_eq!(
-        server.ask("POST /toy/add/tea/4\nIdempotency-Key: key-2").await.json()["level"],
-        8
-    );
+    assert_eq!((reply.status, reply.problem()), (422, "idempotency-key-reused".to_owned()));
+    assert_eq!(server.ask("POST /toy/add/tea/4\nIdempotency-Key: key-2").await.json()["level"], 8);
 }
 
 #[tokio::test]
 async fn a_key_that_is_none_is_a_400() {
     let server = Server::start().await;
-    for headers in [
-        "Idempotency-Key: \"a",
-        "Idempotency-Key:",
-        "Idempotency-Key: a\nIdempotency-Key: a",
-    ] {
+    for headers in ["Idempotency-Key: \"a", "Idempotency-Key:", "Idempotency-Key: a\nIdempotency-Key: a"] {
         let reply = server.ask(&format!("POST /toy/add/tea/1\n{headers}")).await;
-        assert_eq!(
-            (reply.status, reply.problem()),
-            (400, "malformed".to_owned()),
-            "{headers}"
-        );
+        assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{headers}");
         assert_eq!(reply.json()["header"], "Idempotency-Key");
     }
     assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
@@ -214,24 +169,11 @@ async fn every_kind_of_problem_is_explained_under_its_type() {
     let server = Server::start().await;
     let list = server.ask("GET /problems").await;
     let kinds: Vec<&str> = list.text().lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(
-        kinds.contains(&"/problems/cup-full") && kinds.contains(&"/problems/malformed"),
-        "{kinds:?}"
-    );
+    assert!(kinds.contains(&"/problems/cup-full") && kinds.contains(&"/problems/malformed"), "{kinds:?}");
     for kind in kinds {
         let page = server.ask(&format!("GET {kind}")).await;
-        assert_eq!(
-            (page.status, page.header("content-type")),
-            (200, Some("text/plain; charset=utf-8")),
-            "{kind}"
-        );
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain; charset=utf-8")), "{kind}");
     }
-    assert!(
-        server
-            .ask("GET /problems/cup-full")
-            .await
-            .text()
-            .contains("Nothing was poured")
-    );
+    assert!(server.ask("GET /problems/cup-full").await.text().contains("Nothing was poured"));
     assert_eq!(server.ask("GET /problems/none").await.problem(), "not-found");
 }

@@ -2,10 +2,14 @@
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
+use axum::Router;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -35,32 +39,35 @@ impl Server {
 
     /// `notice` is how long the server goes on accepting after it was told to stop.
     pub(crate) async fn start_with(settings: Settings, notice: Duration) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let readiness = Readiness::new();
         readiness.ready();
         let (router, _) = toy::site(readiness.clone());
+        Self::start_router(router, readiness, settings, notice).await
+    }
+
+    pub(crate) async fn start_router(
+        router: Router,
+        readiness: Readiness,
+        settings: Settings,
+        notice: Duration,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let signal = async {
             let _ = stopped.await;
         };
         let shutdown = readiness.clone().drain_after(signal, notice);
         let ended = tokio::spawn(serve(listener, router, settings, shutdown));
-        Self {
-            address,
-            readiness,
-            stop,
-            ended,
-        }
+        Self { address, readiness, stop, ended }
     }
 
     pub(crate) async fn connect(&self) -> Connection {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Connection {
-            stream,
-            received: Vec::new(),
-        }
+        let (stream, sender) = stream.into_split();
+        let receiver = Receiver { stream, received: Vec::new() };
+        Connection { sender: Sender(sender), receiver }
     }
 
     /// Sends one request on a connection of its own. `head` is what stands before the `Host` header.
@@ -84,7 +91,16 @@ pub(crate) fn request(head: &str) -> Vec<u8> {
 }
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// The writing half of a connection.
+pub(crate) struct Sender(OwnedWriteHalf);
+
+/// The reading half of a connection.
+pub(crate) struct Receiver {
+    stream: OwnedReadHalf,
     received: Vec<u8>,
 }
 
@@ -111,11 +127,7 @@ impl Reply {
 
     /// The slug of the problem that this reply is, checked to be one in every respect.
     pub(crate) fn problem(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let body = self.json();
         assert_eq!(body["status"], self.status);
         assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
@@ -125,23 +137,45 @@ impl Reply {
 }
 
 impl Connection {
+    pub(crate) fn split(&mut self) -> (&mut Sender, &mut Receiver) {
+        (&mut self.sender, &mut self.receiver)
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.sender.send(bytes).await;
     }
 
     /// Sends what may find the connection closed.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.stream.write_all(bytes.as_ref()).await.is_ok()
+        self.sender.0.write_all(bytes.as_ref()).await.is_ok()
     }
 
     /// The next reply, with the body that its `Content-Length` promises.
     pub(crate) async fn reply(&mut self) -> Reply {
-        self.next(true).await
+        self.receiver.reply().await
     }
 
     /// The next reply to a HEAD request.
     pub(crate) async fn reply_without_body(&mut self) -> Reply {
-        self.next(false).await
+        self.receiver.next(false).await
+    }
+
+    /// Whether the server closes the connection within `patience` without sending anything more.
+    pub(crate) async fn closes_within(&mut self, patience: Duration) -> bool {
+        assert_eq!(self.receiver.received, b"", "bytes nobody asked for");
+        timeout(patience, self.receiver.receive()).await.is_ok_and(|bytes| bytes == 0)
+    }
+}
+
+impl Sender {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+}
+
+impl Receiver {
+    pub(crate) async fn reply(&mut self) -> Reply {
+        self.next(true).await
     }
 
     async fn next(&mut self, with_body: bool) -> Reply {
@@ -149,17 +183,11 @@ impl Connection {
             if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end + 4;
             }
-            assert!(
-                self.receive().await > 0,
-                "closed instead of a reply: {:?}",
-                self.received
-            );
+            assert!(self.receive().await > 0, "closed instead of a reply: {:?}", self.received);
         };
         let head: Vec<u8> = self.received.drain(..head_bytes).collect();
         let mut reply = parse_head(std::str::from_utf8(&head).unwrap());
-        let length = reply
-            .header("content-length")
-            .map_or(0, |length| length.parse().unwrap());
+        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         if with_body {
             while self.received.len() < length {
                 assert!(self.receive().await > 0, "closed inside a body");
@@ -167,12 +195,6 @@ impl Connection {
             reply.body = self.received.drain(..length).collect();
         }
         reply
-    }
-
-    /// Whether the server closes the connection within `patience` without sending anything more.
-    pub(crate) async fn closes_within(&mut self, patience: Duration) -> bool {
-        assert_eq!(self.received, b"", "bytes nobody asked for");
-        timeout(patience, self.receive()).await.is_ok_and(|bytes| bytes == 0)
     }
 
     /// Reads more; 0 when the server closed or reset the connection.
@@ -191,10 +213,5 @@ fn parse_head(head: &str) -> Reply {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    Reply {
-        version,
-        status,
-        headers,
-        body: Vec::new(),
-    }
+    Reply { version, status, headers, body: Vec::new() }
 }

@@ -9,29 +9,17 @@ use crate::{client::Server, toy};
 async fn the_document_is_3_1_and_describes_the_process() {
     let server = Server::start().await;
     let reply = server.ask("GET /openapi.json").await;
-    assert_eq!(
-        (reply.status, reply.header("content-type")),
-        (200, Some("application/json"))
-    );
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     let document = reply.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["title"], "toy");
     assert_eq!(document["info"]["version"], "1.2.3");
     assert_eq!(document["info"]["license"]["identifier"], "MIT OR Apache-2.0");
     assert_eq!(document["servers"], json!([{"url": "/"}]));
-    let tags: Vec<_> = document["tags"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|tag| &tag["name"])
-        .collect();
+    let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     assert_eq!(tags, ["toy", "operations"]);
     let (_, built) = toy::site(Readiness::new());
-    assert_eq!(
-        document,
-        serde_json::to_value(built).unwrap(),
-        "what is served is what was built"
-    );
+    assert_eq!(document, serde_json::to_value(built).unwrap(), "what is served is what was built");
 }
 
 fn document() -> Value {
@@ -52,10 +40,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
 #[test]
 fn every_route_is_there_with_a_summary_a_tag_and_its_parameters() {
     let document = document();
-    let mut routes: Vec<_> = operations(&document)
-        .iter()
-        .map(|(path, method, _)| format!("{method} {path}"))
-        .collect();
+    let mut routes: Vec<_> = operations(&document).iter().map(|(path, method, _)| format!("{method} {path}")).collect();
     routes.sort_unstable();
     let expected = [
         "get /",
@@ -76,14 +61,9 @@ fn every_route_is_there_with_a_summary_a_tag_and_its_parameters() {
         assert!(operation["operationId"].is_string(), "{method} {path}");
         let in_path = |name: &str| {
             let parameters = operation["parameters"].as_array().into_iter().flatten();
-            parameters
-                .filter(|parameter| parameter["in"] == "path" && parameter["name"] == name)
-                .count()
+            parameters.filter(|parameter| parameter["in"] == "path" && parameter["name"] == name).count()
         };
-        for part in path
-            .split('/')
-            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        {
+        for part in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             assert_eq!(in_path(part), 1, "{method} {path}: {part}");
         }
     }
@@ -93,15 +73,9 @@ fn every_route_is_there_with_a_summary_a_tag_and_its_parameters() {
 fn every_post_takes_the_idempotency_key_and_says_what_becomes_of_a_reused_one() {
     let document = document();
     let mut posts = 0;
-    for (path, _, operation) in operations(&document)
-        .into_iter()
-        .filter(|(_, method, _)| *method == "post")
-    {
+    for (path, _, operation) in operations(&document).into_iter().filter(|(_, method, _)| *method == "post") {
         let parameters = operation["parameters"].as_array().unwrap();
-        let header = parameters
-            .iter()
-            .find(|parameter| parameter["in"] == "header")
-            .expect(path);
+        let header = parameters.iter().find(|parameter| parameter["in"] == "header").expect(path);
         assert_eq!(header["name"], "Idempotency-Key");
         assert_eq!(header["required"], false);
         assert_eq!(header["schema"]["type"], "string");
@@ -117,18 +91,12 @@ fn every_failure_of_every_route_is_a_problem() {
     let mut failures = 0;
     for (path, method, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
-            assert!(
-                response["description"].as_str().is_some_and(|text| !text.is_empty()),
-                "{method} {path} {status}"
-            );
+            assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
             if status.starts_with('2') || path == "/readyz" {
                 continue;
             }
             let schema = &response["content"]["application/problem+json"]["schema"];
-            assert_eq!(
-                schema["$ref"], "#/components/schemas/Problem",
-                "{method} {path} {status}"
-            );
+            assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{method} {path} {status}");
             failures += 1;
         }
     }

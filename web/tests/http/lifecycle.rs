@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use axum::{Router, routing::get};
 use serde_json::json;
 use tokio::{net::TcpStream, time::sleep};
-use web::server::{Error, Settings};
+use web::{
+    Readiness,
+    server::{Error, Settings},
+};
 
 use crate::client::{Server, request};
 
@@ -13,16 +17,10 @@ const SOON: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn liveness_depends_on_nothing_and_readiness_says_why_not() {
     let server = Server::start().await;
-    assert_eq!(
-        server.ask("GET /readyz").await.json(),
-        json!({"ready": true, "reasons": []})
-    );
+    assert_eq!(server.ask("GET /readyz").await.json(), json!({"ready": true, "reasons": []}));
     server.readiness.check("store", || Err("poisoned".to_owned()));
     let reply = server.ask("GET /readyz").await;
-    assert_eq!(
-        (reply.status, reply.json()),
-        (503, json!({"ready": false, "reasons": ["store: poisoned"]}))
-    );
+    assert_eq!((reply.status, reply.json()), (503, json!({"ready": false, "reasons": ["store: poisoned"]})));
     assert_eq!(server.ask("GET /livez").await.status, 200);
 }
 
@@ -70,10 +68,7 @@ async fn a_running_request_gets_its_answer_and_the_connection_its_end() {
     sleep(Duration::from_millis(100)).await;
     let stopped = Instant::now();
     server.stop.send(()).unwrap();
-    assert!(
-        idle.closes_within(Duration::from_millis(300)).await,
-        "idle connections end at once"
-    );
+    assert!(idle.closes_within(Duration::from_millis(300)).await, "idle connections end at once");
     let reply = busy.reply().await;
     assert_eq!((reply.status, reply.text()), (200, "waited"));
     assert_eq!(reply.header("connection"), Some("close"));
@@ -110,22 +105,30 @@ async fn half_a_request_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
+async fn a_panic_ends_one_connection_and_nothing_else() {
+    async fn panics() {
+        panic!("on purpose");
+    }
+    let router = Router::new().route("/panic", get(panics)).route("/fine", get(async || "fine"));
+    let server = Server::start_router(router, Readiness::new(), Settings::default(), Duration::ZERO).await;
+    let mut neighbour = server.connect().await;
+    let mut victim = server.connect().await;
+    victim.send(request("GET /panic")).await;
+    assert!(victim.closes_within(SOON).await);
+    neighbour.send(request("GET /fine")).await;
+    assert_eq!(neighbour.reply().await.text(), "fine");
+    server.stop.send(()).unwrap();
+    server.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn metrics_count_by_template_and_never_by_what_was_sent() {
     let server = Server::start().await;
-    for request in [
-        "POST /toy/add/tea/1",
-        "POST /toy/add/gin/1",
-        "PUT /toy/add/tea/1",
-        "GET /secret",
-        "BREW /secret",
-    ] {
+    for request in ["POST /toy/add/tea/1", "POST /toy/add/gin/1", "PUT /toy/add/tea/1", "GET /secret", "BREW /secret"] {
         server.ask(request).await;
     }
     let reply = server.ask("GET /metrics").await;
-    assert_eq!(
-        reply.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let add = "route=\"/toy/add/{id}/{amount}\"";
     let expected = [
         format!("sagamart_http_requests_total{{method=\"POST\",{add},status=\"200\"}} 1"),
@@ -143,11 +146,7 @@ async fn metrics_count_by_template_and_never_by_what_was_sent() {
         assert!(lines.contains(&line.as_str()), "{line} is not in\n{}", reply.text());
     }
     assert_eq!(lines.last(), Some(&"# EOF"));
-    assert!(
-        !reply.text().contains("secret") && !reply.text().contains("BREW"),
-        "{}",
-        reply.text()
-    );
+    assert!(!reply.text().contains("secret") && !reply.text().contains("BREW"), "{}", reply.text());
 }
 
 #[tokio::test]
@@ -166,24 +165,14 @@ async fn a_request_whose_client_went_away_is_counted_as_abandoned() {
     let mut gone = server.connect().await;
     gone.send(request("GET /toy/wait/60000")).await;
     sleep(Duration::from_millis(100)).await;
-    assert!(
-        server
-            .ask("GET /metrics")
-            .await
-            .text()
-            .contains("sagamart_http_requests_in_flight 2")
-    );
+    assert!(server.ask("GET /metrics").await.text().contains("sagamart_http_requests_in_flight 2"));
     drop(gone);
     let line = "sagamart_http_requests_total{method=\"GET\",route=\"/toy/wait/{ms}\",status=\"abandoned\"} 1";
     let deadline = Instant::now() + SOON;
     loop {
         let reply = server.ask("GET /metrics").await;
         if reply.text().contains(line) {
-            assert!(
-                reply.text().contains("sagamart_http_requests_in_flight 1"),
-                "{}",
-                reply.text()
-            );
+            assert!(reply.text().contains("sagamart_http_requests_in_flight 1"), "{}", reply.text());
             break;
         }
         assert!(Instant::now() < deadline, "{}", reply.text());
@@ -195,16 +184,8 @@ async fn a_request_whose_client_went_away_is_counted_as_abandoned() {
 async fn the_first_page_leads_to_pages_that_exist() {
     let server = Server::start().await;
     let page = server.ask("GET /").await;
-    assert_eq!(
-        (page.status, page.header("content-type")),
-        (200, Some("text/html; charset=utf-8"))
-    );
-    let links: Vec<&str> = page
-        .text()
-        .split("href=\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .collect();
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let links: Vec<&str> = page.text().split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(links.len(), 5);
     for link in links {
         assert_eq!(server.ask(&format!("GET {link}")).await.status, 200, "{link}");

@@ -161,31 +161,19 @@ async fn wait(Path(ms): Path<u64>) -> &'static str {
 impl Toy {
     pub(crate) fn new() -> Self {
         let levels = HashMap::from([(CupId("tea".to_owned()), 0)]);
-        Self {
-            levels: Arc::new(Mutex::new(levels)),
-            replies: Arc::default(),
-        }
+        Self { levels: Arc::new(Mutex::new(levels)), replies: Arc::default() }
     }
 
     /// The routes of the service, documented.
     pub(crate) fn router(self) -> OpenApiRouter {
-        OpenApiRouter::default()
-            .routes(routes!(add))
-            .routes(routes!(find))
-            .routes(routes!(wait))
-            .with_state(self)
+        OpenApiRouter::default().routes(routes!(add)).routes(routes!(find)).routes(routes!(wait)).with_state(self)
     }
 }
 
 /// What a binary does with the routers of its services (joined with `merge`, where there are several).
 pub(crate) fn site(readiness: Readiness) -> (Router, OpenApi) {
     let site = Site {
-        about: About {
-            name: "toy",
-            version: "1.2.3",
-            description: "Cups to pour into.",
-            tags: vec![("toy", "Cups.")],
-        },
+        about: About { name: "toy", version: "1.2.3", description: "Cups to pour into.", tags: vec![("toy", "Cups.")] },
         readiness,
         registry: Registry::default(),
         kinds: KINDS.to_vec(),

@@ -1,6 +1,6 @@
 //! What the server makes of bytes, right and wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use web::server::Settings;
@@ -32,11 +32,7 @@ async fn one_connection_carries_one_request_after_another() {
 async fn requests_sent_at_once_are_answered_in_order() {
     let server = Server::start().await;
     let burst = request("POST /toy/add/tea/1").repeat(10);
-    let mut connection = sent(
-        &server,
-        [burst, request("GET /toy/find/tea"), request("GET /none")].concat(),
-    )
-    .await;
+    let mut connection = sent(&server, [burst, request("GET /toy/find/tea"), request("GET /none")].concat()).await;
     for level in 1..=10 {
         assert_eq!(connection.reply().await.json()["level"], level);
     }
@@ -61,8 +57,39 @@ async fn a_reply_is_not_held_back_by_what_follows_its_request() {
     // Line ends behind a request were sent by clients of old and belong to nothing.
     let mut connection = sent(&server, [request("GET /livez"), b"\r\n\r\n".to_vec()].concat()).await;
     assert_eq!(connection.reply().await.status, 200);
-    connection.send(request("GET /livez")).await;
+
+    connection.send([request("GET /livez"), b"GET /live".to_vec()].concat()).await;
     assert_eq!(connection.reply().await.status, 200);
+    connection.send("z HTTP/1.1\r\nHost: toy\r\n\r\n").await;
+    assert_eq!(connection.reply().await.status, 200);
+
+    connection.send([request("GET /livez"), request("GET /toy/wait/2000"), request("GET /livez")].concat()).await;
+    let sent = Instant::now();
+    assert_eq!(connection.reply().await.status, 200);
+    assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+    assert_eq!(connection.reply().await.text(), "waited");
+    assert_eq!(connection.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_much_and_reads_late_gets_all_of_it() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let (sender, receiver) = connection.split();
+    const REQUESTS: usize = 1000;
+    let send = async {
+        for _ in 0..REQUESTS {
+            sender.send(request("GET /openapi.json")).await;
+        }
+    };
+    let receive = async {
+        sleep(Duration::from_millis(300)).await;
+        let first = receiver.reply().await.body;
+        for _ in 1..REQUESTS {
+            assert!(receiver.reply().await.body == first, "replies are whole and in order");
+        }
+    };
+    tokio::join!(send, receive);
 }
 
 #[tokio::test]
@@ -72,10 +99,7 @@ async fn a_head_request_gets_the_headers_alone() {
     let reply = connection.reply_without_body().await;
     assert_eq!((reply.status, reply.header("content-length")), (200, Some("22")));
     let reply = connection.reply_without_body().await;
-    assert_eq!(
-        (reply.status, reply.header("content-type")),
-        (404, Some("application/problem+json"))
-    );
+    assert_eq!((reply.status, reply.header("content-type")), (404, Some("application/problem+json")));
     connection.send(request("GET /toy/find/tea")).await;
     assert_eq!(connection.reply().await.body.len(), 22, "the connection is in step");
 }
@@ -142,23 +166,14 @@ async fn a_huge_header_is_a_431_and_many_headers_are_too() {
     let long_value = "v".repeat(20_000);
     let long_path = format!("/toy/find/{}", "a".repeat(20_000));
     let many: String = (0..200).map(|number| format!("X-{number}: v\n")).collect();
-    for head in [
-        format!("GET /livez\nX-Long: {long_value}"),
-        format!("GET {long_path}"),
-        format!("GET /livez\n{many}"),
-    ] {
+    for head in [format!("GET /livez\nX-Long: {long_value}"), format!("GET {long_path}"), format!("GET /livez\n{many}")]
+    {
         let mut connection = sent(&server, request(&head)).await;
         let status = connection.reply().await.status;
         assert!(matches!(status, 414 | 431), "{status}");
     }
     assert_eq!(server.ask("GET /livez\nX-Long: ".to_owned().as_str()).await.status, 200);
-    assert_eq!(
-        server
-            .ask(&format!("GET /livez\nX-Long: {}", "v".repeat(8_000)))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(server.ask(&format!("GET /livez\nX-Long: {}", "v".repeat(8_000))).await.status, 200);
 }
 
 #[tokio::test]
@@ -171,15 +186,11 @@ async fn a_small_body_is_ignored_however_it_is_sent() {
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ];
     for (index, body) in bodies.into_iter().enumerate() {
-        connection
-            .send(format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n{body}"))
-            .await;
+        connection.send(format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n{body}")).await;
         assert_eq!(connection.reply().await.json()["level"], index + 1);
     }
     // Many clients send a body in a packet of its own.
-    connection
-        .send("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\n\r\n")
-        .await;
+    connection.send("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\n\r\n").await;
     sleep(Duration::from_millis(20)).await;
     connection.send("body").await;
     assert_eq!(connection.reply().await.json()["level"], 4);
@@ -233,11 +244,8 @@ fn impatient() -> Settings {
 async fn a_request_that_trickles_in_is_cut_off_and_its_neighbours_are_not() {
     let server = Server::start_with(impatient(), Duration::ZERO).await;
     let mut slow_header = sent(&server, "GET /livez HTTP/1.1\r\nX-Slow: ").await;
-    let mut slow_body = sent(
-        &server,
-        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000\r\n\r\n",
-    )
-    .await;
+    let mut slow_body =
+        sent(&server, "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000\r\n\r\n").await;
     let mut neighbour = server.connect().await;
     let mut trickled = 0;
     while slow_header.try_send("x").await && slow_body.try_send("x").await {
@@ -280,10 +288,7 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
     let mut second = sent(&server, request("GET /livez")).await;
     assert_eq!(second.reply().await.status, 200);
     let mut third = sent(&server, request("GET /livez")).await;
-    assert!(
-        !third.closes_within(Duration::from_millis(200)).await,
-        "it is neither answered nor refused"
-    );
+    assert!(!third.closes_within(Duration::from_millis(200)).await, "it is neither answered nor refused");
     drop(first);
     assert_eq!(third.reply().await.status, 200);
 }

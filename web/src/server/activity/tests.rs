@@ -68,10 +68,6 @@ fn draining_waits_for_running_requests_and_their_replies_alone() {
     assert_eq!(watchdog.inspect(&activity, true), Verdict::Keep);
     assert_eq!(watchdog.inspect(&activity, true), Verdict::Keep);
     activity.request_ends();
-    assert_eq!(
-        watchdog.inspect(&activity, true),
-        Verdict::Keep,
-        "its reply may still be on its way"
-    );
+    assert_eq!(watchdog.inspect(&activity, true), Verdict::Keep, "its reply may still be on its way");
     assert_eq!(watchdog.inspect(&activity, true), Verdict::Close);
 }
