@@ -1,6 +1,6 @@
 //! Claims about durability: the gate, and what a closed or crashed store shows when it is opened again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
@@ -209,9 +209,10 @@ pub async fn a_durable_read_shows_what_was_waited_for<S: Subject>(subject: &S) -
         world.wait(&store, committed.position).await?;
         world.read_durable(&store, place).await?;
         if let Some(other) = &other {
+            let log_end = world.at(place).log_end();
             // Bounded by the time that the claim has.
-            while world.read_durable(other, place).await.is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            while world.read_durable_of_another(other, place).await? < log_end {
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }

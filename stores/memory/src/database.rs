@@ -108,18 +108,8 @@ impl MemoryDatabase {
             Persistence::Immediate => (Commits::Immediate(AtomicU64::new(0)), Durability::immediate()),
             Persistence::Manual => (Commits::Manual(Mutex::default()), Durability::new(0)),
         };
-        let life = Life {
-            number: 0,
-            durability,
-            poisoned: OnceLock::new(),
-            services: HashMap::new(),
-            commits,
-        };
-        let shared = Shared {
-            settings,
-            faults: Faults::default(),
-            life: RwLock::new(life),
-        };
+        let life = Life { number: 0, durability, poisoned: OnceLock::new(), services: HashMap::new(), commits };
+        let shared = Shared { settings, faults: Faults::default(), life: RwLock::new(life) };
         Self::of(Arc::new(shared))
     }
 
@@ -198,10 +188,6 @@ impl MemoryDatabase {
     ///
     /// Handles opened before are dead: their calls answer [`Error::Poisoned`], and so does the gate to whoever waits
     /// for what was lost. A poison is gone. What is left counts as persisted. Pending faults stay.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "the losses are a detail; the crash is the point"
-    )]
     pub fn crash_keeping(&self, position: u64) -> u64 {
         let mut life = self.shared.life_mut();
         life.durability.poison("the database crashed");
@@ -250,9 +236,7 @@ impl Shared {
     pub(crate) fn life_of(&self, number: u64) -> Result<RwLockReadGuard<'_, Life>> {
         let life = self.life();
         if life.number != number {
-            return Err(Error::Poisoned(
-                "this handle was opened before the database crashed".to_owned(),
-            ));
+            return Err(Error::Poisoned("this handle was opened before the database crashed".to_owned()));
         }
         match life.poisoned.get() {
             Some(reason) => Err(Error::Poisoned(reason.to_string())),
@@ -314,12 +298,7 @@ impl Life {
 impl Service {
     /// The partition with this index, from the first time it is asked for.
     pub(crate) fn partition(&self, index: saga::Partition) -> Partition {
-        let known = self
-            .partitions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&index)
-            .cloned();
+        let known = self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned();
         known.unwrap_or_else(|| {
             let mut partitions = self.partitions.write().unwrap_or_else(PoisonError::into_inner);
             partitions.entry(index).or_default().clone()

@@ -112,10 +112,7 @@ impl Fault {
     /// The call takes `delay` before anything happens.
     #[must_use]
     pub fn slow(delay: Duration) -> Self {
-        Self {
-            delay_before: delay,
-            ..Self::default()
-        }
+        Self { delay_before: delay, ..Self::default() }
     }
 
     /// The call fails and changes nothing.
@@ -139,10 +136,7 @@ impl Fault {
 
 impl From<Effect> for Fault {
     fn from(effect: Effect) -> Self {
-        Self {
-            effect,
-            ..Self::default()
-        }
+        Self { effect, ..Self::default() }
     }
 }
 
@@ -182,11 +176,7 @@ impl fmt::Debug for Faults {
 impl Faults {
     pub(crate) fn inject_next(&self, kind: Kind, calls: u64, fault: Fault) {
         let mut pending = self.pending();
-        pending.next.push_back(Next {
-            kind,
-            calls_left: calls,
-            fault,
-        });
+        pending.next.push_back(Next { kind, calls_left: calls, fault });
         self.armed.store(true, Ordering::Release);
     }
 

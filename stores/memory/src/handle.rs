@@ -65,22 +65,12 @@ impl MemoryStore {
         life: u64,
         durability: Durability,
     ) -> Self {
-        Self {
-            database,
-            name,
-            service,
-            life,
-            durability,
-        }
+        Self { database, name, service, life, durability }
     }
 
     /// The fault that waits for this call, if any.
     fn fate(&self, partition: Partition, call: Call<'_>) -> Option<Fault> {
-        self.database.faults.decide(&Operation {
-            service: &self.name,
-            partition,
-            call,
-        })
+        self.database.faults.decide(&Operation { service: &self.name, partition, call })
     }
 
     /// Applies a call, or lets its fate happen to it.
@@ -153,20 +143,12 @@ impl Store for MemoryStore {
         limit: usize,
         visibility: Visibility,
     ) -> Result<Vec<LogEntry>> {
-        let call = Call::ReadLog {
-            after,
-            limit,
-            visibility,
-        };
+        let call = Call::ReadLog { after, limit, visibility };
         let fate = self.fate(partition, call);
         let apply = || {
             let life = self.database.life_of(self.life)?;
             let persisted = life.persisted();
-            Ok(self
-                .service
-                .partition(partition)
-                .lock()
-                .read_log(after, limit, visibility, persisted))
+            Ok(self.service.partition(partition).lock().read_log(after, limit, visibility, persisted))
         };
         self.meet(fate, apply).await
     }

@@ -60,10 +60,7 @@ pub(crate) struct Undo {
 
 impl State {
     pub(crate) fn load(&self, keys: &[Bytes]) -> Snapshot {
-        let cursor = |(log, position): (&LogName, &u64)| Cursor {
-            log: log.clone(),
-            position: *position,
-        };
+        let cursor = |(log, position): (&LogName, &u64)| Cursor { log: log.clone(), position: *position };
         Snapshot {
             head: self.head,
             log_end: self.log_end(),
@@ -75,11 +72,7 @@ impl State {
 
     /// Ensures that a commit on `expected_head` may go ahead.
     pub(crate) fn compare(&self, expected_head: u64) -> Result<()> {
-        if self.head == expected_head {
-            Ok(())
-        } else {
-            Err(Error::Conflict)
-        }
+        if self.head == expected_head { Ok(()) } else { Err(Error::Conflict) }
     }
 
     /// Applies a commit that nobody will want back.
@@ -104,10 +97,7 @@ impl State {
     pub(crate) fn apply_undoable(&mut self, commit: Commit, position: u64, persisted: u64) -> (Committed, Undo) {
         self.forget_marks(persisted);
         if !commit.events.is_empty() {
-            self.unpersisted.push_back(Mark {
-                position,
-                log_end_before: self.log_end(),
-            });
+            self.unpersisted.push_back(Mark { position, log_end_before: self.log_end() });
         }
         let mut records = Vec::with_capacity(commit.writes.len());
         for write in commit.writes {
@@ -127,13 +117,7 @@ impl State {
         let count = self.events_to_trim(commit.trim);
         let events_trimmed: Vec<Bytes> = self.events.drain(..count).collect();
         self.trimmed += count as u64;
-        let undo = Undo {
-            position_before: self.position,
-            records,
-            events_appended,
-            events_trimmed,
-            cursors,
-        };
+        let undo = Undo { position_before: self.position, records, events_appended, events_trimmed, cursors };
         (self.advance(position), undo)
     }
 
@@ -177,22 +161,11 @@ impl State {
             Visibility::Durable => self.persisted_log_end(persisted),
         };
         let start = after.max(self.trimmed);
-        let wanted = usize::try_from(end.saturating_sub(start))
-            .unwrap_or(usize::MAX)
-            .min(limit);
-        let skipped = usize::try_from(start - self.trimmed)
-            .unwrap_or(usize::MAX)
-            .min(self.events.len());
-        let entry = |(position, event): (u64, &Bytes)| LogEntry {
-            position,
-            event: event.clone(),
-        };
+        let wanted = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(limit);
+        let skipped = usize::try_from(start - self.trimmed).unwrap_or(usize::MAX).min(self.events.len());
+        let entry = |(position, event): (u64, &Bytes)| LogEntry { position, event: event.clone() };
         // `range` reaches the first one wanted at once, where `skip` would walk there.
-        (start.saturating_add(1)..)
-            .zip(self.events.range(skipped..))
-            .take(wanted)
-            .map(entry)
-            .collect()
+        (start.saturating_add(1)..).zip(self.events.range(skipped..)).take(wanted).map(entry).collect()
     }
 
     fn log_end(&self) -> u64 {
@@ -201,9 +174,7 @@ impl State {
 
     fn persisted_log_end(&mut self, persisted: u64) -> u64 {
         self.forget_marks(persisted);
-        self.unpersisted
-            .front()
-            .map_or(self.log_end(), |mark| mark.log_end_before)
+        self.unpersisted.front().map_or(self.log_end(), |mark| mark.log_end_before)
     }
 
     fn forget_marks(&mut self, persisted: u64) {
@@ -221,9 +192,6 @@ impl State {
     fn advance(&mut self, position: u64) -> Committed {
         self.head += 1;
         self.position = position;
-        Committed {
-            head: self.head,
-            position,
-        }
+        Committed { head: self.head, position }
     }
 }

@@ -18,21 +18,13 @@ struct Memory {
 impl Memory {
     /// Everything is durable at once.
     fn immediate() -> Self {
-        Self {
-            settings: Settings::default(),
-            flush: Duration::ZERO,
-            quarters_lost: 0,
-            latency: Duration::ZERO,
-        }
+        Self { settings: Settings::default(), flush: Duration::ZERO, quarters_lost: 0, latency: Duration::ZERO }
     }
 
     /// A disk that flushes what is asked for after a millisecond.
     fn flushed(quarters_lost: u64) -> Self {
         Self {
-            settings: Settings {
-                persistence: Persistence::Manual,
-                ..Settings::default()
-            },
+            settings: Settings { persistence: Persistence::Manual, ..Settings::default() },
             flush: Duration::from_millis(1),
             quarters_lost,
             ..Self::immediate()
@@ -42,10 +34,7 @@ impl Memory {
     /// A database behind a network that takes a moment and that may lose an answer.
     fn far() -> Self {
         Self {
-            settings: Settings {
-                persistence: Persistence::Manual,
-                may_fail_after_applying: true,
-            },
+            settings: Settings { persistence: Persistence::Manual, may_fail_after_applying: true },
             latency: Duration::from_millis(1),
             ..Self::flushed(4)
         }
@@ -95,12 +84,7 @@ impl Subject for Memory {
             return effort;
         }
         // Every call takes a millisecond or two.
-        Effort {
-            histories: effort.histories.div_ceil(10),
-            writers: 4,
-            commits_per_writer: 20,
-            ..effort
-        }
+        Effort { histories: effort.histories.div_ceil(10), writers: 4, commits_per_writer: 20, ..effort }
     }
 }
 
