@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saga::conformance::{Effort, Reopen, Subject};
+use saga::conformance::{Effort, Reopen, Subject, run_all};
 use saga_store_memory::{Fault, MemoryDatabase, MemoryStore, Persistence, Settings};
 
 struct Memory {
@@ -93,3 +93,10 @@ saga::conformance_tests!(flushed_and_a_crash_loses_the_tail, Memory::flushed(4))
 saga::conformance_tests!(flushed_and_a_crash_loses_half_of_the_tail, Memory::flushed(2));
 saga::conformance_tests!(flushed_and_a_crash_loses_nothing, Memory::flushed(0));
 saga::conformance_tests!(behind_a_network, Memory::far());
+
+/// As a simulator runs it: one thread, and time that passes only when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn the_suite_passes_on_one_thread_with_a_paused_clock() {
+    let report = run_all(&Memory::far()).await;
+    assert_eq!(report.violations().collect::<Vec<_>>(), []);
+}
