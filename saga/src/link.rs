@@ -85,11 +85,41 @@ pub(crate) struct Source {
     pub(crate) visibility: Visibility,
     /// Where the owner of the log looks how far this consumer is.
     pub(crate) ack: Arc<AtomicU64>,
-    /// The number of the last event that was meant for this consumer, told by a producer in the same process.
-    pub(crate) addressed: Arc<AtomicU64>,
+    /// What a producer in the same process told.
+    pub(crate) progress: Arc<Progress>,
     pub(crate) cursor: u64,
     /// The cursor in the last commit.
     pub(crate) committed: u64,
+}
+
+impl Source {
+    /// Moves the cursor past events that are not for this consumer, as far as the producer got.
+    pub(crate) fn skip_others(&mut self) {
+        // In this order: what was meant for this consumer up to `written` is in `addressed` by then.
+        let written = self.progress.written.load(Ordering::Acquire);
+        if self.progress.addressed.load(Ordering::Acquire) <= self.cursor {
+            self.cursor = self.cursor.max(written);
+        }
+    }
+
+    /// How many events the producer is ahead of what is meant for this consumer.
+    pub(crate) fn lag(&self) -> u64 {
+        self.progress.addressed.load(Ordering::Relaxed).saturating_sub(self.cursor)
+    }
+
+    /// Whether there are events for this consumer that it has not consumed.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.progress.addressed.load(Ordering::Acquire) > self.cursor
+    }
+}
+
+/// How far a producer got, as it tells one consumer in the same process.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The number of the last event that was meant for this consumer.
+    addressed: AtomicU64,
+    /// The number of the last event that was committed and sent on its way, for whomever it was meant.
+    written: AtomicU64,
 }
 
 /// Chooses a consuming service's partitions for an event.
@@ -100,7 +130,8 @@ pub(crate) struct Link<E> {
     pub(crate) route: Route<E>,
     /// Both services lose and keep their tails together: events may pass before they are durable.
     pub(crate) shares_fate: bool,
-    pub(crate) consumers: Vec<LinkedPartition<E>>,
+    /// By partition; `None` for the producer itself.
+    pub(crate) consumers: Vec<Option<LinkedPartition<E>>>,
 }
 
 /// One consuming partition as a producer partition sees it.
@@ -108,7 +139,7 @@ pub(crate) struct LinkedPartition<E> {
     pub(crate) mailbox: mpsc::Sender<Delivery<E>>,
     /// Which of the consumer's sources this producer is.
     pub(crate) source: usize,
-    pub(crate) addressed: Arc<AtomicU64>,
+    pub(crate) progress: Arc<Progress>,
     /// Events up to this number were sent or are not for this partition.
     pub(crate) sent: u64,
     pub(crate) pending: Vec<(u64, Arc<E>)>,
@@ -143,14 +174,17 @@ impl<E> Link<E> {
             destinations.clear();
             (self.route)(event, destinations);
             for partition in destinations.iter() {
-                if let Some(consumer) = self.consumers.get_mut(usize::from(partition)) {
+                if let Some(Some(consumer)) = self.consumers.get_mut(usize::from(partition)) {
                     consumer.pending.push((number, Arc::clone(event)));
-                    consumer.addressed.store(number, Ordering::Release);
+                    consumer.progress.addressed.store(number, Ordering::Release);
                 }
             }
         }
         let to = first + events.len() as u64 - 1;
-        for consumer in &mut self.consumers {
+        for consumer in self.consumers.iter_mut().flatten() {
+            if self.shares_fate {
+                consumer.progress.written.store(to, Ordering::Release);
+            }
             if !consumer.pending.is_empty() {
                 let events = std::mem::take(&mut consumer.pending);
                 let delivery = Delivery { source: consumer.source, from: consumer.sent, to, events };
@@ -160,9 +194,18 @@ impl<E> Link<E> {
         }
     }
 
+    /// Whoever wrote the log up to `log_end`, and for whom, is not known here: the consumers have to read it.
+    pub(crate) fn restart(&mut self, log_end: u64) {
+        for consumer in self.consumers.iter_mut().flatten() {
+            consumer.sent = log_end;
+            consumer.pending.clear();
+            consumer.progress.addressed.fetch_max(log_end, Ordering::AcqRel);
+        }
+    }
+
     /// Tells consumers that were not meant for long that they may move their cursors on.
     pub(crate) fn prepare_skips(&mut self, log_end: u64, ready: &mut Ready<E>) {
-        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.sent < log_end) {
+        for consumer in self.consumers.iter_mut().flatten().filter(|consumer| consumer.sent < log_end) {
             let delivery = Delivery { source: consumer.source, from: consumer.sent, to: log_end, events: Vec::new() };
             consumer.sent = log_end;
             ready.push((consumer.mailbox.clone(), delivery));

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     hash::Hasher,
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Destinations, LogName, Participant, Partition, Settings, Store,
-    link::{Acks, Delivery, Link, LinkedPartition, ReadLog, Source, Visibility},
+    link::{Acks, Delivery, Link, LinkedPartition, Progress, ReadLog, Source, Visibility},
     metrics::Metrics,
     request::{Answer, Ask, CallError, IdempotencyKey, Request},
     sequencer::{Halt, Parts, Sequencer},
@@ -117,7 +117,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let reader: Arc<dyn ReadLog> = Arc::new(producer.store.clone());
         for (partition, seat) in (0..).zip(&mut producer.seats) {
             let log = LogName { service: Arc::clone(&producer.name), partition };
-            let (route, consumers) = self.add_source(&log, &reader, shares_fate, &mut seat.acks);
+            let (route, consumers) = self.add_source(&log, &reader, shares_fate, &mut seat.acks, None);
             seat.links.push(Link { route, shares_fate, consumers });
         }
     }
@@ -129,7 +129,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             let partition = Partition::try_from(index).unwrap_or_default();
             let log = LogName { service: Arc::clone(&self.name), partition };
             let mut acks = self.seats.get_mut(index).map(|seat| std::mem::take(&mut seat.acks)).unwrap_or_default();
-            let (route, consumers) = self.add_source(&log, &reader, true, &mut acks);
+            let (route, consumers) = self.add_source(&log, &reader, true, &mut acks, Some(partition));
             if let Some(seat) = self.seats.get_mut(index) {
                 seat.acks = acks;
                 seat.links.push(Link { route, shares_fate: true, consumers });
@@ -137,28 +137,33 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         }
     }
 
-    /// Adds `log` to the sources of every partition, and says how its owner reaches them.
+    /// Adds `log` to the sources of every partition but `owner`, and says how its owner reaches them.
     fn add_source(
         &mut self,
         log: &LogName,
         reader: &Arc<dyn ReadLog>,
         shares_fate: bool,
         acks: &mut Acks,
-    ) -> (crate::link::Route<P::Event>, Vec<LinkedPartition<P::Event>>) {
+        owner: Option<Partition>,
+    ) -> (crate::link::Route<P::Event>, Vec<Option<LinkedPartition<P::Event>>>) {
         let visibility = if shares_fate { Visibility::Committed } else { Visibility::Durable };
         let mut consumers = Vec::new();
-        for seat in &mut self.seats {
-            let addressed = Arc::new(AtomicU64::new(0));
+        for (partition, seat) in (0..).zip(&mut self.seats) {
+            if owner == Some(partition) {
+                consumers.push(None);
+                continue;
+            }
+            let progress = Arc::<Progress>::default();
             let consumer = LinkedPartition {
                 mailbox: seat.deliver.clone(),
                 source: seat.sources.len(),
-                addressed: Arc::clone(&addressed),
+                progress: Arc::clone(&progress),
                 sent: 0,
                 pending: Vec::new(),
             };
-            consumers.push(consumer);
+            consumers.push(Some(consumer));
             let (log, reader, ack) = (log.clone(), Arc::clone(reader), acks.add());
-            seat.sources.push(Source { log, reader, visibility, ack, addressed, cursor: 0, committed: 0 });
+            seat.sources.push(Source { log, reader, visibility, ack, progress, cursor: 0, committed: 0 });
         }
         let participant = Arc::clone(&self.participant);
         let partitions = self.handle.partitions();

@@ -41,6 +41,16 @@ impl<P: Participant> Solo<P> {
         Self { participant, records: View::new(true), partition, partitions }
     }
 
+    /// The same partition with `records` in place of its own: those that a store kept, say, or of an earlier moment.
+    #[must_use]
+    pub fn with_records(mut self, records: impl IntoIterator<Item = (P::Key, P::Record)>) -> Self {
+        self.records = View::new(true);
+        for (key, record) in records {
+            self.records.insert_loaded(key, Some(record));
+        }
+        self
+    }
+
     /// The participant.
     pub fn participant(&self) -> &P {
         &self.participant
@@ -69,6 +79,14 @@ impl<P: Participant> Solo<P> {
     pub fn records(&self) -> Vec<(&P::Key, &P::Record)> {
         let mut records: Vec<_> = self.records.records().collect();
         records.sort_unstable_by_key(|(key, _)| *key);
+        records
+    }
+
+    /// All records, in the order of their keys.
+    #[must_use]
+    pub fn into_records(self) -> Vec<(P::Key, P::Record)> {
+        let mut records: Vec<_> = self.records.into_records().collect();
+        records.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         records
     }
 }

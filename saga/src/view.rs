@@ -194,6 +194,10 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
         self.slots.len()
     }
 
+    pub(crate) fn into_records(self) -> impl Iterator<Item = (K, R)> {
+        self.slots.into_iter().filter_map(|(key, slot)| slot.record.map(|record| (key, record)))
+    }
+
     pub(crate) fn records(&self) -> impl Iterator<Item = (&K, &R)> {
         self.slots.iter().filter_map(|(key, slot)| slot.record.as_ref().map(|record| (key, record)))
     }

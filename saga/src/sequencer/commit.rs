@@ -12,7 +12,7 @@ use crate::{
     Participant, Store,
     codec::Codec,
     engine_records::{EngineKey, write_domain_key},
-    link::{self, Ready, Visibility},
+    link::{self, Ready, Source, Visibility},
     participant::Key,
     sequencer::{Outgoing, Sequencer},
     store::{self, Commit, Committed, Cursor, Write},
@@ -41,6 +41,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let lag = |cursor: u64, committed: u64| {
             if idle { cursor > committed } else { cursor > committed + CURSOR_LAG_MAX }
         };
+        self.sources.iter_mut().for_each(Source::skip_others);
         let changed = self.records.is_dirty() || self.own.is_dirty() || !self.effects.events.is_empty();
         if !changed && !self.sources.iter().any(|source| lag(source.cursor, source.committed)) {
             return None;

@@ -229,7 +229,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     fn has_missed_events(&self) -> bool {
         self.mailbox.is_empty()
-            && self.sources.iter().any(|source| source.addressed.load(Ordering::Acquire) > source.cursor)
+            && self.sources.iter().any(Source::is_behind)
     }
 
     /// Lets out what has become durable.
@@ -259,9 +259,8 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     fn report(&self) {
-        let lag = |source: &Source| source.addressed.load(Ordering::Relaxed).saturating_sub(source.cursor);
         let retained = self.log_end.saturating_sub(self.trim_floor());
-        let behind: u64 = self.sources.iter().map(lag).sum();
+        let behind: u64 = self.sources.iter().map(Source::lag).sum();
         let records = self.records.len() + self.own.len();
         let [open, stuck, waiting, records] =
             [self.timers.len(), self.timers.overdue(), self.desk.len(), records].map(|count| count as u64);

@@ -130,9 +130,8 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
                 source.ack.store(source.committed, std::sync::atomic::Ordering::Release);
             }
         }
-        for consumer in self.links.iter_mut().flat_map(|link| &mut link.consumers) {
-            consumer.sent = self.log_end;
-            consumer.pending.clear();
+        for link in &mut self.links {
+            link.restart(self.log_end);
         }
     }
 
