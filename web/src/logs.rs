@@ -23,7 +23,7 @@ use tracing_subscriber::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

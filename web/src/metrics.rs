@@ -283,7 +283,7 @@ impl Observation {
             method = self.label,
             route = &*self.route.template,
             status = status.as_u16(),
-            duration_us = duration.as_micros(),
+            duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             "request"
         );
     }

@@ -57,7 +57,6 @@ use activity::{Activity, Verdict, Watchdog};
 
 /// The bounds of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Settings {
     /// How many connections may be open. Beyond it none is accepted: they wait in the kernel's backlog.
     pub connections_max: usize,

@@ -2,8 +2,12 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderValue, Request},
 };
+use proptest::{
+    prelude::{any, prop},
+    prop_assert, prop_assert_eq, proptest,
+};
 
-use super::{HEADER, Idempotency, RequestKey};
+use super::{HEADER, Idempotency, RequestKey, parse};
 use crate::{Problem, problem::kinds};
 
 async fn extract(method: &str, path: &str, values: &[&str]) -> Result<Idempotency, Problem> {
@@ -35,6 +39,22 @@ async fn quoted_and_bare_are_the_same_key() {
     assert_eq!(key(r#""a\"b\\c""#).await, r#"a"b\c"#);
     assert_eq!(key(&"k".repeat(128)).await, "k".repeat(128));
     assert_eq!(key(&format!("\"{}\"", "\\\\".repeat(128))).await, "\\".repeat(128));
+}
+
+proptest! {
+    #[test]
+    fn every_visible_key_survives_quoting(expected in "[!-~]{1,128}") {
+        let quoted = format!("\"{}\"", expected.replace('\\', "\\\\").replace('"', "\\\""));
+        let parsed = parse(&HeaderValue::from_str(&quoted).unwrap());
+        prop_assert_eq!(parsed.as_deref(), Ok(expected.as_str()));
+    }
+
+    #[test]
+    fn whatever_is_taken_for_a_key_is_visible_and_short(value in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Ok(Ok(key)) = HeaderValue::from_bytes(&value).as_ref().map(parse) {
+            prop_assert!((1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use proptest::{prelude::any, prop_assert, prop_assert_eq, proptest};
 use serde_json::Value;
 use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Error, Format, init, subscriber};
+use super::{Error, Format, init, is_plain, subscriber};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -31,7 +32,7 @@ impl<'writer> MakeWriter<'writer> for Lines {
     }
 }
 
-fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
+pub(crate) fn logged(format: Format, filter: &str, log: impl FnOnce()) -> String {
     let lines = Lines::default();
     with_default(subscriber(format, filter, false, lines.clone()).unwrap(), log);
     let bytes = lines.0.lock().unwrap().clone();
@@ -85,6 +86,19 @@ fn no_text_makes_a_second_line_or_a_raw_control_character() {
             assert_printable(line);
             assert!(!line.contains('\n'));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_at_all_does_and_json_keeps_every_one(text in any::<String>()) {
+        for format in [Format::Human, Format::Json] {
+            let output = logged(format, "info", || log_everywhere(&text));
+            let line = output.strip_suffix('\n').expect("a line ends");
+            prop_assert!(line.chars().all(is_plain), "{:?}", line);
+        }
+        let line: Value = serde_json::from_str(&logged(Format::Json, "info", || log_everywhere(&text))).unwrap();
+        prop_assert_eq!(&line["fields"]["display"], &text);
     }
 }
 

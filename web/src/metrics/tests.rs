@@ -8,10 +8,12 @@ use axum::{
     routing::get,
 };
 use prometheus_client::{encoding::text, registry::Registry};
+use serde_json::{Value, json};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{BUCKETS_SECONDS, HttpMetrics};
+use crate::logs::{Format, tests::logged};
 
 fn request(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
@@ -90,4 +92,27 @@ async fn durations_fall_into_buckets_that_ascend() {
     bucket("0.025", 0);
     bucket("10.0", 1);
     bucket("+Inf", 1);
+}
+
+#[test]
+fn the_access_log_has_the_template_and_nothing_that_a_client_chose() {
+    let layer = HttpMetrics::register(&mut Registry::default()).layer(["/tea/{kind}"]);
+    let mut router = Router::new().route("/tea/{kind}", get(async || "tea")).layer(layer);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut ask = |filter| {
+        let request = request("/tea/secret?secret");
+        logged(Format::Json, filter, || {
+            runtime.block_on(router.call(request)).unwrap();
+        })
+    };
+    assert_eq!(ask("info"), "");
+    let line = ask("web::access=debug");
+    assert!(!line.contains("secret"), "{line}");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let fields = &line["fields"];
+    assert_eq!(
+        (&fields["method"], &fields["route"], &fields["status"]),
+        (&json!("GET"), &json!("/tea/{kind}"), &json!(200))
+    );
+    assert!(fields["duration_us"].is_u64(), "{fields}");
 }

@@ -160,6 +160,17 @@ impl Connection {
         self.receiver.next(false).await
     }
 
+    /// The status of the next reply, or `None` when the server closes without one.
+    pub(crate) async fn status_or_end(&mut self) -> Option<u16> {
+        let receiver = &mut self.receiver;
+        while !receiver.received.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            if receiver.receive().await == 0 {
+                return None;
+            }
+        }
+        Some(receiver.next(false).await.status)
+    }
+
     /// Whether the server closes the connection within `patience` without sending anything more.
     pub(crate) async fn closes_within(&mut self, patience: Duration) -> bool {
         assert_eq!(self.receiver.received, b"", "bytes nobody asked for");

@@ -79,8 +79,7 @@ async fn a_running_request_gets_its_answer_and_the_connection_its_end() {
 
 #[tokio::test]
 async fn a_request_that_does_not_end_is_cut_off_when_the_time_to_drain_is_over() {
-    let mut settings = Settings::default();
-    settings.drain_timeout = Duration::from_millis(300);
+    let settings = Settings { drain_timeout: Duration::from_millis(300), ..Settings::default() };
     let server = Server::start_with(settings, Duration::ZERO).await;
     let mut endless = server.connect().await;
     endless.send(request("GET /toy/wait/60000")).await;

@@ -1,8 +1,11 @@
 //! What the server makes of bytes, right and wrong.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 use web::server::Settings;
 
 use crate::client::{Connection, Server, request};
@@ -144,6 +147,32 @@ async fn what_is_not_http_is_a_400_and_the_end() {
     assert_eq!(server.ask("GET /livez").await.status, 200, "the server goes on");
 }
 
+/// Every byte of a request is replaced in turn by some that mean something in HTTP, and by some that never do.
+#[tokio::test]
+async fn no_change_of_one_byte_breaks_the_server() {
+    let server = Arc::new(Server::start_with(impatient(), Duration::ZERO).await);
+    let original = request("POST /toy/add/tea/1\nIdempotency-Key: \"the-key\"\nConnection: close");
+    let mut tasks = JoinSet::new();
+    for position in 0..original.len() {
+        let mut changed = original.clone();
+        let server = Arc::clone(&server);
+        tasks.spawn(async move {
+            for byte in
+                [b'\0', b'\t', b'\n', b'\r', b' ', b'"', b'%', b',', b'/', b':', b'?', b'9', b'x', 0x7f, 0x80, 0xff]
+            {
+                changed[position] = byte;
+                let mut connection = sent(&server, &changed).await;
+                let Some(status) = connection.status_or_end().await else { continue };
+                assert!(status == 200 || (400..500).contains(&status), "{status}: {byte:#x} at {position}");
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    assert_eq!(server.ask("POST /toy/add/tea/1\nIdempotency-Key: the-key").await.status, 200);
+}
+
 #[tokio::test]
 async fn two_ways_to_tell_a_body_are_never_two_requests() {
     let server = Server::start().await;
@@ -234,10 +263,11 @@ async fn a_broken_body_is_a_400_and_changes_nothing() {
 }
 
 fn impatient() -> Settings {
-    let mut settings = Settings::default();
-    settings.request_read_timeout = Duration::from_millis(200);
-    settings.idle_timeout = Duration::from_millis(800);
-    settings
+    Settings {
+        request_read_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(800),
+        ..Settings::default()
+    }
 }
 
 #[tokio::test]
@@ -281,8 +311,7 @@ async fn a_long_running_request_is_not_idle() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let mut settings = Settings::default();
-    settings.connections_max = 2;
+    let settings = Settings { connections_max: 2, ..Settings::default() };
     let server = Server::start_with(settings, Duration::ZERO).await;
     let first = server.connect().await;
     let mut second = sent(&server, request("GET /livez")).await;
