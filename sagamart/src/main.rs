@@ -23,7 +23,7 @@ struct Cli {
     log: LogFormat,
 
     /// What is logged: a level, or `target=level` pairs, such as `info,web::access=debug` for every request
-    #[arg(long, value_name = "FILTER", default_value = "info", global = true, env = "SAGAMART_LOG_FILTER")]
+    #[arg(long, value_name = "FILTER", default_value = "info,fjall=warn,lsm_tree=warn", global = true, env = "SAGAMART_LOG_FILTER")]
     log_filter: String,
 
     #[command(subcommand)]
