@@ -196,9 +196,12 @@ impl Effort {
     #[must_use]
     pub fn from_environment() -> Self {
         let default = Self::default();
+        let histories = number_from("SAGA_CONFORMANCE_HISTORIES").unwrap_or(default.histories);
         Self {
             seed: number_from("SAGA_CONFORMANCE_SEED").unwrap_or(default.seed),
-            histories: number_from("SAGA_CONFORMANCE_HISTORIES").unwrap_or(default.histories),
+            histories,
+            // Who asks for more has more time.
+            claim_timeout: default.claim_timeout * histories.div_ceil(default.histories).max(1),
             ..default
         }
     }
@@ -301,10 +304,8 @@ pub fn prove(claim: &str, run: impl Future<Output = Outcome>) {
 
 /// Makes a module of tests, one for each claim of the suite.
 ///
-/// The first argument names the module, the second is an expression for the [`Subject`](conformance::Subject),
+/// The first argument names the module, the second is an expression for the [`Subject`](crate::conformance::Subject),
 /// evaluated anew inside each test's runtime.
-///
-/// [conformance::Subject]: crate::conformance::Subject
 #[macro_export]
 macro_rules! conformance_tests {
     ($name:ident, $subject:expr) => {
