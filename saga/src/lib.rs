@@ -1,4 +1,35 @@
-//! A choreography engine.
+//! Choreographies that survive crashes: services that react to each other's events, each with its own database, such
+//! that a transaction across all of them happens as a whole or is undone as a whole.
+//!
+//! You write a [`Participant`] per service: the types of its records, commands, replies and events, and one pure
+//! function, its *step*. The engine does the rest:
+//!
+//! ```text
+//!   commands ──┐    ┌────────────────────────────────────────────┐
+//!   events   ──┼──▶ │ sequencer: step, step, step … over records │ ──▶ one commit: records + events + cursors
+//!   deadlines ─┘    └────────────────────────────────────────────┘            │
+//!                                                                              ├─▶ events to whoever subscribes
+//!                                                                              └─▶ replies, once that is durable
+//! ```
+//!
+//! - **Transactional outbox and inbox.** A partition's event log is the outbox, the cursors are the inbox, and both are
+//!   in the same commit as the records: an event is delivered at least once and applied once.
+//! - **Output commit.** A reply, a read, or an event to a service with another database leaves only when what it
+//!   depends on is durable ([`Durability`]).
+//! - **Holds** ([`hold`]): tentative claims on quantities, with parking instead of false refusals, reads that wait, and
+//!   records that are dropped exactly when nothing can come any more.
+//! - **Deadlines** ([`Deadline`]), rebuilt from the log after a crash.
+//! - **Idempotency keys** ([`IdempotencyKey`]): a repeated request takes effect once and gets the same reply.
+//! - **Any store** with three methods ([`store`]): correctness rests on its comparison of heads alone, never on leases,
+//!   membership or clocks, so several processes may share a partition. The feature `conformance` has the suite of tests
+//!   that a store must pass.
+//! - **Testable**: the same step runs in the engine, in [`Solo`] for property tests and model checkers, and faults are
+//!   part of the settings ([`DeliveryFault`]).
+//!
+//! A step may run more than once for one input, so it must be pure: time and choices come in with the input. When it
+//! needs a record that is not in memory it gets [`Missing`], hands it on with `?`, and is run again from its start.
+//!
+//! `examples/trip.rs` books a trip with three services in some hundred lines.
 
 pub mod codec;
 #[cfg(feature = "conformance")]
