@@ -26,7 +26,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Panics
 /// Anything disagrees.
 pub async fn audit(shop: &Shop, market: &Market) -> usize {
-    let orders = read(shop, market.orders.iter().map(|placed| format!("/orders/find/{}", placed.order))).await;
+    let paths = market.orders.iter().map(|placed| format!("/orders/find/{}", placed.order));
+    let orders = read(shop, paths.collect()).await;
     let mut spent: BTreeMap<&str, u64> = BTreeMap::new();
     let mut sold: BTreeMap<&str, u64> = BTreeMap::new();
     let mut paid = 0;
@@ -48,12 +49,14 @@ pub async fn audit(shop: &Shop, market: &Market) -> usize {
             }
         }
     }
-    let users = read(shop, market.credit.keys().map(|user| format!("/payment/find_user/{user}"))).await;
+    let paths = market.credit.keys().map(|user| format!("/payment/find_user/{user}"));
+    let users = read(shop, paths.collect()).await;
     for ((user, given), answer) in market.credit.iter().zip(users) {
         let spent = spent.get(user.as_str()).copied().unwrap_or_default();
         assert_eq!(answer.json::<User>().credit + spent, *given, "credit of {user}, who spent {spent} of {given}");
     }
-    let items = read(shop, market.stock.keys().map(|item| format!("/stock/find/{item}"))).await;
+    let paths = market.stock.keys().map(|item| format!("/stock/find/{item}"));
+    let items = read(shop, paths.collect()).await;
     for ((item, (given, _)), answer) in market.stock.iter().zip(items) {
         let sold = sold.get(item.as_str()).copied().unwrap_or_default();
         assert_eq!(answer.json::<Item>().stock + sold, *given, "stock of {item}, of which {sold} of {given} were sold");
@@ -61,7 +64,7 @@ pub async fn audit(shop: &Shop, market: &Market) -> usize {
     paid
 }
 
-async fn read(shop: &Shop, paths: impl IntoIterator<Item = String>) -> Vec<Answer> {
+async fn read(shop: &Shop, paths: Vec<String>) -> Vec<Answer> {
     let shop = shop.clone();
     in_parallel(READ_AT_ONCE_MAX, paths, move |path| {
         let shop = shop.clone();

@@ -13,6 +13,7 @@
 pub mod audit;
 pub mod binary;
 pub mod client;
+pub mod damage;
 pub mod exposition;
 pub mod fixture;
 pub mod load;
@@ -21,6 +22,7 @@ pub mod problem;
 pub mod raw;
 pub mod server;
 pub mod shop;
+pub mod small_disk;
 
 pub use audit::audit;
 pub use client::{Answer, Client, NoAnswer};

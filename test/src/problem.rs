@@ -38,6 +38,9 @@ impl Problem {
         assert_eq!(members.remove("status"), Some(answer.status.into()), "{}", answer.text());
         let slug = kind.rsplit('/').next().unwrap_or_default().to_owned();
         let is_slug = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+        if slug == "busy" || answer.status == 503 {
+            assert!(answer.header("retry-after").is_some(), "when to try again is said: {answer:?}");
+        }
         assert!(!slug.is_empty() && slug.chars().all(is_slug), "`{kind}` ends in no slug");
         Self { slug, status: answer.status, detail, members }
     }

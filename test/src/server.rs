@@ -37,6 +37,8 @@ pub enum Store {
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// `--listen`.
+    pub listen: String,
     /// `--store`.
     pub store: Store,
     /// `--partitions`, or the server's default.
@@ -54,6 +56,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            // A free port, so that tests run beside each other.
+            listen: "127.0.0.1:0".to_owned(),
             store: Store::Embedded,
             partitions: None,
             checkout_timeout_seconds: None,
@@ -71,14 +75,14 @@ impl Settings {
         Self { partitions: Some(partitions), ..Self::default() }
     }
 
-    /// The command that serves from `data` on a free port.
+    /// The command that serves from `data` as they say.
     fn command(&self, data: &Path) -> Command {
         let mut words: Vec<_> = self.wrapper.iter().map(Into::into).collect();
         words.push(binary::path().as_os_str().to_owned());
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(["serve", "--listen", &self.listen, "--data"]).arg(data);
         command.args(["--store", if self.store == Store::Embedded { "embedded" } else { "memory" }]);
         if let Some(partitions) = self.partitions {
             command.args(["--partitions", &partitions.to_string()]);

@@ -51,7 +51,7 @@ const fn get(path: &'static str, places: &'static [Place]) -> Route {
 }
 
 /// What is neither an id nor a number. All of it may stand in a request line, so each must be answered with a problem.
-const NEITHER: [&[u8]; 34] = [
+const NEITHER: [&[u8]; 32] = [
     b"",
     b".",
     b"..",
@@ -77,12 +77,10 @@ const NEITHER: [&[u8]; 34] = [
     b"%EF%BC%95",
     "٥".as_bytes(),
     "é".as_bytes(),
-    b"\xff\xfe",
     b"a}{b",
     b"%7Bitem%7D",
     b"';--",
     b"'%3B%20DROP%20TABLE%20users%3B--",
-    b"<script>",
     b"$%7Bjndi%3Ax%7D",
     b"5%",
     b"*",
@@ -229,7 +227,9 @@ async fn a_batch_larger_than_a_server_can_hold_is_refused() {
 }
 
 /// What is no HTTP at all. The server may answer with a bare 4xx or just close.
-const NO_HTTP: [&[u8]; 14] = [
+const NO_HTTP: [&[u8]; 16] = [
+    b"POST /stock/add/0/\xff\xfe HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"POST /stock/add/0/<script> HTTP/1.1\r\nHost: test\r\n\r\n",
     b"POST /stock/add/0/ 5 HTTP/1.1\r\nHost: test\r\n\r\n",
     b"POST /stock/add/0/'; -- HTTP/1.1\r\nHost: test\r\n\r\n",
     b"POST /stock/add/0/\x00 HTTP/1.1\r\nHost: test\r\n\r\n",

@@ -13,7 +13,8 @@ async fn a_hundred_of_a_thousand(shop: &Shop) {
     let first = market.place(shop, wanted).await;
     market.check_out(shop, first, 1_000).await;
     assert_eq!(market.count(first, "succeeded"), 100);
-    assert_eq!(market.count(first, "out-of-stock"), 900);
+    // More may want an item at once than can be kept waiting for it; those are told to come back.
+    assert_eq!(market.count(first, "out-of-stock") + market.count(first, "busy"), 900);
     assert_eq!(shop.stock(&item).await, 0);
     assert_eq!(audit(shop, &market).await, 100);
 }

@@ -61,3 +61,31 @@ async fn a_drained_server_needs_no_recovery_to_be_exact() {
     }
     assert!(market.orders.iter().all(|placed| placed.answers == [Outcome::Succeeded]));
 }
+
+#[tokio::test]
+async fn readiness_fails_first_while_everything_is_still_served() {
+    let mut fixture = Fixture::with(Settings {
+        arguments: ["--drain-notice", "2"].map(str::to_owned).to_vec(),
+        ..Settings::default()
+    })
+    .await;
+    let shop = fixture.shop.clone();
+    let (user, item) = (shop.user_with(10).await, shop.item_with(1, 10).await);
+    let server = fixture.take_server();
+    server.signal(Signal::TERM);
+    while shop.client.is_ready().await {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let answer = shop.client.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("draining"), "{}", answer.text());
+    assert_eq!(shop.client.get("/livez").await.status, 200);
+    // Somebody who has not noticed yet, on a new connection.
+    let late = server.shop();
+    let order = late.order_of(&user, &[(&item, 1)]).await;
+    assert_eq!(late.checkout(&order).await, Outcome::Succeeded);
+    let exit = server.exit().await;
+    assert!(exit.status.success(), "{}: {}", exit.status, exit.output());
+    fixture.restart().await;
+    assert!(fixture.shop.order(&order).await.paid);
+}

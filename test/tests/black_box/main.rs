@@ -11,6 +11,7 @@ mod crash;
 mod data_directory;
 mod disk;
 mod drain;
+mod harness;
 mod idempotency;
 mod observability;
 mod reads;
