@@ -44,7 +44,10 @@ pub trait Record: Codec + Clone + Debug + Send + Sync + 'static {
 /// What a step is asked to react to.
 #[derive(Debug)]
 pub enum Input<'a, P: Participant> {
-    /// A caller's command. The reply may be given at once or by any later step.
+    /// A caller's command. The reply may be given at once or by any later step. As long as it is not given, the same
+    /// command may come again under the same number: what a record kept in memory only is lost when another writer or
+    /// a failing store gets in between, and what earlier commits stored is not. So a step that replies later has to
+    /// know its command again.
     Command {
         /// Whom to reply to.
         request: RequestId,
@@ -61,7 +64,9 @@ pub enum Input<'a, P: Participant> {
     },
     /// An event of a log that this service subscribes to, at least once delivered, applied once.
     Event(&'a P::Event),
-    /// The deadline that an own event set (see [`Participant::deadline`]) has passed.
+    /// The deadline that an own event set (see [`Participant::deadline`]) has passed. It comes again from time to time
+    /// until an event clears it, and once more it may come together with the event that decided the saga; the step
+    /// then does nothing.
     Deadline(&'a P::Key),
 }
 

@@ -136,7 +136,7 @@ impl<P: Participant> Desk<P> {
         self.pending.get(&id)
     }
 
-    /// Requests whose patience is over by `now`; each is told once.
+    /// Requests whose patience is over by `now`; each is named once.
     pub(crate) fn expired(&mut self, now: Instant, limit: usize) -> Vec<RequestId> {
         let mut expired = Vec::new();
         while expired.len() < limit {
@@ -151,8 +151,11 @@ impl<P: Participant> Desk<P> {
         expired
     }
 
-    /// All that are not answered, oldest first.
-    pub(crate) fn unanswered(&self) -> Vec<RequestId> {
+    /// All that are not answered, oldest first, to be asked again because what steps made of them is lost. So is
+    /// what became of those whose patience is over: they are told again.
+    pub(crate) fn ask_again(&mut self) -> Vec<RequestId> {
+        let expires = self.pending.iter().filter_map(|(id, pending)| Some((pending.expires?, *id)));
+        self.patience.extend(expires);
         let mut all: Vec<_> = self.pending.keys().copied().collect();
         all.sort_unstable();
         all

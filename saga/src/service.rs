@@ -1,11 +1,6 @@
 //! Putting services together: build each over its store, connect them, start them.
 
-use std::{
-    fmt,
-    hash::Hasher,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, hash::Hasher, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -117,8 +112,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let reader: Arc<dyn ReadLog> = Arc::new(producer.store.clone());
         for (partition, seat) in (0..).zip(&mut producer.seats) {
             let log = LogName { service: Arc::clone(&producer.name), partition };
-            let (route, consumers) = self.add_source(&log, &reader, shares_fate, &mut seat.acks, None);
-            seat.links.push(Link { route, shares_fate, consumers });
+            seat.links.push(self.add_source(&log, &reader, shares_fate, &mut seat.acks, None));
         }
     }
 
@@ -129,10 +123,10 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             let partition = Partition::try_from(index).unwrap_or_default();
             let log = LogName { service: Arc::clone(&self.name), partition };
             let mut acks = self.seats.get_mut(index).map(|seat| std::mem::take(&mut seat.acks)).unwrap_or_default();
-            let (route, consumers) = self.add_source(&log, &reader, true, &mut acks, Some(partition));
+            let link = self.add_source(&log, &reader, true, &mut acks, Some(partition));
             if let Some(seat) = self.seats.get_mut(index) {
                 seat.acks = acks;
-                seat.links.push(Link { route, shares_fate: true, consumers });
+                seat.links.push(link);
             }
         }
     }
@@ -145,7 +139,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         shares_fate: bool,
         acks: &mut Acks,
         owner: Option<Partition>,
-    ) -> (crate::link::Route<P::Event>, Vec<Option<LinkedPartition<P::Event>>>) {
+    ) -> Link<P::Event> {
         let visibility = if shares_fate { Visibility::Committed } else { Visibility::Durable };
         let mut consumers = Vec::new();
         for (partition, seat) in (0..).zip(&mut self.seats) {
@@ -169,7 +163,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let partitions = self.handle.partitions();
         let route =
             Arc::new(move |event: &P::Event, to: &mut Destinations| participant.destinations(event, partitions, to));
-        (route, consumers)
+        Link { route, shares_fate, consumers }
     }
 
     /// Starts one task per partition on the current `tokio` runtime.

@@ -73,7 +73,11 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
                 self.dirty.pop();
             }
             match before {
-                None => drop(self.slots.remove(&key)),
+                None => {
+                    self.slots.remove(&key);
+                    // A step adds keys in this order and no other way, so this is the last one.
+                    self.hand.pop_back();
+                }
                 Some(record) => {
                     if let Some(slot) = self.slots.get_mut(&key) {
                         slot.record = record;

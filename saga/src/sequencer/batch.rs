@@ -10,7 +10,7 @@ use crate::{
     link::Delivery,
     participant::Key,
     request::Ask,
-    sequencer::{Halt, Sequencer},
+    sequencer::{Halt, Sequencer, recover::BACKOFF},
     store::{self, Error},
 };
 
@@ -53,19 +53,35 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut delay = BACKOFF.0;
         loop {
             self.now = self.settings.clock.now();
             let result = match self.run_steps(&batch).await {
-                Ok(()) => self.commit(batch.housekeeping).await,
+                Ok(()) => {
+                    let result = self.commit(batch.housekeeping).await;
+                    if matches!(result, Err(Error::Failed(_))) {
+                        self.doubt();
+                    }
+                    result
+                }
                 Err(error) => Err(error),
             };
             match result {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.records.evict(self.settings.records_in_memory_max);
+                    self.own.evict(self.settings.records_in_memory_max);
+                    return Ok(());
+                }
                 Err(error @ Error::Poisoned(_)) => return Err(self.fatal(&error)),
                 Err(error) => {
+                    if matches!(error, Error::Failed(_)) {
+                        self.pause(&mut delay).await;
+                    }
                     self.start_over(&error).await?;
-                    // Those who wait in the lost view's records ask again, and so do this batch's.
-                    batch.requests = self.desk.unanswered();
+                    // Those who wait in the lost view's records ask again, and so do this batch's. Whose patience was
+                    // over is told so anew, after that.
+                    batch.requests = self.desk.ask_again();
+                    batch.expired.clear();
                 }
             }
         }
@@ -79,13 +95,14 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         for key in &batch.deadlines {
             self.run_step(Input::Deadline(key)).await?;
         }
+        for &request in &batch.requests {
+            self.run_request(request).await?;
+        }
+        // After the requests: one whose patience is short may be among them, and cannot be withdrawn before it is made.
         for &request in &batch.expired {
             if let Some(Ask::Command(command)) = self.desk.get(request).map(|pending| pending.ask.clone()) {
                 self.run_step(Input::Expired { request, command: &command }).await?;
             }
-        }
-        for &request in &batch.requests {
-            self.run_request(request).await?;
         }
         if batch.housekeeping {
             self.expire_answers().await?;
@@ -203,7 +220,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         Ok(())
     }
 
-    /// Applies events read from a source's log, as a delivery of its own.
+    /// Sorts out events read from a source's log, as a delivery of its own.
     pub(super) fn delivery_from_log(
         &mut self,
         index: usize,

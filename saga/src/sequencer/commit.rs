@@ -66,6 +66,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     fn publish(&mut self, committed: Committed) {
         let first = self.log_end + 1;
+        self.doubts.clear();
         self.head = committed.head;
         self.position = committed.position;
         let events: Vec<_> = self.effects.events.drain(..).map(Arc::new).collect();
@@ -95,8 +96,6 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             }
         }
         self.send_out(deliveries, acks);
-        self.records.evict(self.settings.records_in_memory_max);
-        self.own.evict(self.settings.records_in_memory_max);
     }
 
     /// Queues replies, deliveries and acks behind the durability of what they depend on.

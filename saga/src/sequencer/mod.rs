@@ -105,6 +105,7 @@ pub(crate) struct Sequencer<P: Participant, S: Store> {
     timers: Timers<P::Key>,
     desk: Desk<P>,
     outgoing: VecDeque<Outgoing<P>>,
+    doubts: recover::Doubts<P::Reply>,
     durability: DurabilityWatch,
     writer: recover::Writer,
     tick: Interval,
@@ -142,6 +143,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             timers: Timers::new(),
             desk: Desk::new(),
             outgoing: VecDeque::new(),
+            doubts: recover::Doubts::default(),
             writer: recover::Writer::new(),
             tick,
             looked_at: Instant::now(),
@@ -161,11 +163,16 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         drop(ready);
         loop {
             let mut batch = Batch::default();
-            if !self.gather(&mut batch) && !self.wait(&mut batch).await? {
-                return self.finish().await;
-            }
+            // Before anything is taken from the queues: a batch of its own that runs in here may have to ask all
+            // requests again, which must not include those of a batch that is still to run.
             if self.looked_at.elapsed() >= self.settings.tick {
                 self.look_around(&mut batch).await?;
+            }
+            // Looked at here too, for under load there is never a wait.
+            let stopping = *self.stop.borrow();
+            if stopping || (!self.gather(&mut batch) && !self.wait(&mut batch).await?) {
+                self.process(batch).await?;
+                return self.finish().await;
             }
             self.process(batch).await?;
             self.release();
@@ -206,9 +213,6 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     async fn look_around(&mut self, batch: &mut Batch<P>) -> Result<(), Halt> {
         let now = Instant::now();
         self.looked_at = now;
-        let limit = self.settings.batch_inputs_max;
-        batch.deadlines = self.timers.due(now, self.settings.poll, limit);
-        batch.expired = self.desk.expired(now, limit);
         if now >= self.poll_at {
             self.poll_at = now + self.settings.poll;
             self.catch_up().await?;
@@ -223,13 +227,16 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         } else if self.has_missed_events() {
             self.catch_up().await?;
         }
+        // Last, for what was read from the logs may have decided a saga or answered a request.
+        let limit = self.settings.batch_inputs_max;
+        batch.deadlines = self.timers.due(now, self.settings.poll, limit);
+        batch.expired = self.desk.expired(now, limit);
         self.report();
         Ok(())
     }
 
     fn has_missed_events(&self) -> bool {
-        self.mailbox.is_empty()
-            && self.sources.iter().any(Source::is_behind)
+        self.mailbox.is_empty() && self.sources.iter().any(Source::is_behind)
     }
 
     /// Lets out what has become durable.
@@ -248,6 +255,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     /// Makes everything durable, lets it out, and drops those who still wait: they learn that the outcome is unknown.
     async fn finish(mut self) -> Result<(), Halt> {
+        // Who comes from now on is told that the service has stopped, and what peers send is in their logs.
+        self.requests.close();
+        self.mailbox.close();
         let mut batch = Batch::default();
         while self.gather(&mut batch) {
             self.process(std::mem::take(&mut batch)).await?;

@@ -1,15 +1,16 @@
 //! Getting hold of a partition: at start, after another writer won, and after a commit whose fate is unknown.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::{
-    Participant, Store,
+    Participant, RequestId, Store,
     codec::Codec,
     engine_records::{EngineKey, EngineRecord, store_key},
     link::{Ready, Visibility},
     participant::Key,
+    request::Answer,
     sequencer::{Batch, Halt, Sequencer},
     store::{Error, LogEntry, Snapshot},
     timers::Timers,
@@ -20,7 +21,7 @@ use crate::{
 const READ_LIMIT: usize = 1024;
 
 /// The wait between tries of a store that fails doubles from the first to the second.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// This sequencer as a writer among possible others.
 #[derive(Debug)]
@@ -49,6 +50,14 @@ impl Writer {
     }
 }
 
+/// Failed commits that are remembered in case one of them was applied after all. They wait for each other with
+/// [`BACKOFF`], so the oldest of so many was sent half a minute ago.
+const DOUBTS_MAX: usize = 32;
+
+/// Commits on the present head that failed and may have been applied, or may yet be: which of the writer's commits each
+/// was, and its answers.
+pub(super) type Doubts<R> = VecDeque<(u64, Vec<(RequestId, Answer<R>)>)>;
+
 impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Counts a commit on the partition's record of writers, so that its fate can be found out.
     pub(super) fn mark_writer(&mut self) {
@@ -64,10 +73,20 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.own.set(EngineKey::Writers, Some(before.with_commits(self.writer.id, self.writer.commits)));
     }
 
-    /// After a failed batch: everything in memory is of a head that may be gone. If the batch's commit was applied all
+    /// Remembers a commit that failed, with its answers, until it is known whether it was applied.
+    pub(super) fn doubt(&mut self) {
+        if self.store.is_certain() {
+            return;
+        }
+        if self.doubts.len() == DOUBTS_MAX {
+            self.doubts.pop_front();
+        }
+        self.doubts.push_back((self.writer.commits, std::mem::take(&mut self.answers)));
+    }
+
+    /// After a failed batch: everything in memory is of a head that may be gone. If a doubtful commit was applied all
     /// the same, its replies are let out; else the batch is to be run again.
     pub(super) async fn start_over(&mut self, error: &Error) -> Result<(), Halt> {
-        let doubtful = matches!(error, Error::Failed(_)) && !self.store.is_certain();
         match error {
             Error::Conflict => self.metrics.conflict(),
             other => {
@@ -75,18 +94,27 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
                 tracing::warn!(log = %self.log, error = %other, "the store failed, trying again");
             }
         }
-        let answers = std::mem::take(&mut self.answers);
-        let attempted = self.writer.commits;
+        let head = self.head;
         self.recover().await?;
+        if self.head == head {
+            // Doubtful commits may still be under way: only a new head shuts them out.
+            return Ok(());
+        }
         let known = match self.own.get(&EngineKey::Writers) {
             Ok(Some(record)) => record.commits_of(self.writer.id),
             _ => 0,
         };
-        if doubtful && attempted > 0 && known == attempted {
+        if let Some((_, answers)) = std::mem::take(&mut self.doubts).into_iter().find(|(commit, _)| *commit == known) {
             self.answers = answers;
             self.send_out(Ready::new(), Vec::new());
         }
         Ok(())
+    }
+
+    /// Waits before the next try of a store that failed, longer each time.
+    pub(super) async fn pause(&mut self, delay: &mut Duration) {
+        tokio::time::sleep(self.writer.spread(*delay)).await;
+        *delay = (*delay * 2).min(BACKOFF.1);
     }
 
     /// Forgets what is in memory and loads the partition as it is now.
@@ -183,6 +211,13 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let reading = source.reader.read_log(partition, from, READ_LIMIT, visibility);
         match reading.await {
             Ok(entries) if entries.is_empty() => Ok(None),
+            Ok(entries)
+                if entries.first().is_some_and(|entry| entry.position > from + 1) && self.is_outdated().await =>
+            {
+                // Another writer of this partition consumed what was trimmed.
+                self.start_over(&Error::Conflict).await?;
+                Ok(Some(Batch { requests: self.desk.ask_again(), ..Batch::default() }))
+            }
             Ok(entries) => {
                 let delivery = self.delivery_from_log(index, from, entries)?;
                 Ok(Some(Batch { deliveries: vec![delivery], ..Batch::default() }))
@@ -196,6 +231,12 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         }
     }
 
+    /// Whether another writer moved the head, for all that is known: a store that does not answer may hide it.
+    async fn is_outdated(&self) -> bool {
+        let loaded = self.store.load(self.log.partition, &[]).await;
+        !loaded.is_ok_and(|snapshot| snapshot.head == self.head)
+    }
+
     /// The answer of a call to the store, or `None` after a pause when the call is worth another try.
     async fn tried<T>(&mut self, result: Result<T, Error>, delay: &mut Duration) -> Result<Option<T>, Halt> {
         match result {
@@ -203,8 +244,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
             Err(error) => {
                 tracing::warn!(log = %self.log, %error, "the store failed, trying again");
-                tokio::time::sleep(self.writer.spread(*delay)).await;
-                *delay = (*delay * 2).min(BACKOFF.1);
+                self.pause(delay).await;
                 Ok(None)
             }
         }
