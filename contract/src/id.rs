@@ -185,6 +185,15 @@ impl CheckoutId {
         Self { high: (bits >> 64) as u64, low: (bits & u128::from(u64::MAX)) as u64 }
     }
 
+    /// The name of an attempt that was begun under this one when `count` attempts had been made on the order before.
+    ///
+    /// A request may be carried out again where nobody saw its attempt end. It must not begin an attempt under a name
+    /// that had its decision: who heard both would take the one for the other.
+    #[must_use]
+    pub fn after_attempts(self, count: u64) -> Self {
+        Self { low: self.low ^ count, ..self }
+    }
+
     /// The name as bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {

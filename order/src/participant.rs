@@ -51,7 +51,7 @@ pub enum Command {
     Checkout {
         /// Which order.
         order: OrderId,
-        /// A new name for the attempt, if one is begun.
+        /// A new name, from which that of the attempt is made if one is begun.
         attempt: CheckoutId,
     },
 }
@@ -254,7 +254,7 @@ impl Orders {
             return Ok(Some(Reply::Empty));
         }
         let checkout = Checkout::from(CheckoutData {
-            id: attempt,
+            id: attempt.after_attempts(found.attempts),
             order: order.clone(),
             user: found.user.clone(),
             amount: found.total_cost,
