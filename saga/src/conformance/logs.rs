@@ -2,7 +2,7 @@
 
 use super::{
     Outcome, Reopen, Subject,
-    fixture::{bytes, cursor, ensure_eq, events_only, page_of_log, pattern, put, whole_log},
+    fixture::{bytes, cursor, ensure, ensure_eq, events_only, page_of_log, pattern, put, whole_log},
     world::{Place, World},
 };
 use crate::store::{Commit, VALUE_BYTES_MAX, Visibility};
@@ -76,15 +76,20 @@ pub async fn a_trim_takes_nothing_above_it<S: Subject>(subject: &S) -> Outcome {
     Ok(())
 }
 
-/// A lower trim than an earlier one brings nothing back and takes nothing more.
+/// A lower trim than an earlier one brings nothing back and takes nothing more: an event that was once gone stays so.
 pub async fn a_trim_never_moves_back<S: Subject>(subject: &S) -> Outcome {
     let store = subject.fresh().await;
     let mut world = World::new(subject.known_differences());
     world.commit(&store, HERE, events_only((1..=10).map(|number| bytes(format!("event-{number}"))))).await?;
+    let mut first_before = 0;
     for trim in [6, 0, 3, 6, 7, 1] {
         let commit = Commit { trim, ..Commit::default() };
         world.commit(&store, HERE, commit).await?;
         world.check_place(&store, HERE).await?;
+        let log = whole_log(&store, 0, Visibility::Committed).await?;
+        let first = log.first().map_or(0, |first| first.position);
+        ensure!(first >= first_before, "event {first} is back, the log had started at {first_before}");
+        first_before = first;
     }
     Ok(())
 }

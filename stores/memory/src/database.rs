@@ -30,7 +30,7 @@ pub enum Persistence {
     #[default]
     Immediate,
     /// When told: by [`MemoryDatabase::persist_up_to`] and its kin, or by a [`MemoryDatabase::flusher`] as soon as
-    /// somebody waits.
+    /// somebody waits. Until then the way back from each commit is kept, so memory grows.
     Manual,
 }
 

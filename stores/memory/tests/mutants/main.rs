@@ -6,7 +6,8 @@ mod subject;
 
 use std::collections::BTreeSet;
 
-use saga::conformance::{CLAIMS, run_all};
+use saga::conformance::{CLAIMS, Differences, run_all};
+use subject::Declared;
 
 /// Makes the enumeration of flaws and one test for each: the claims named are among those that it breaks.
 macro_rules! flaws {
@@ -114,6 +115,7 @@ flaws! {
     LosesPartitionsSeparately, losing_partitions_separately_is_noticed, [a_crash_leaves_a_prefix_of_the_commits];
     HasNoOtherHandle, having_no_other_handle_and_not_saying_so_is_noticed, [two_handles_compete_by_head];
     OpensOtherHandlesElsewhere, opening_other_handles_elsewhere_is_noticed, [two_handles_compete_by_head];
+    HasNoSiblings, having_no_siblings_and_not_saying_so_is_noticed, [siblings_are_apart_and_lose_their_tails_together];
     MixesItsSiblingsData, mixing_the_siblings_data_is_noticed, [siblings_are_apart_and_lose_their_tails_together];
     HasSiblingsOfAnotherDomain, having_siblings_of_another_domain_is_noticed, [
         siblings_are_apart_and_lose_their_tails_together,
@@ -143,4 +145,36 @@ fn each_claim_is_broken_by_a_flaw() {
     let broken: BTreeSet<&str> = BROKEN.iter().copied().flatten().copied().collect();
     let claims: BTreeSet<&str> = CLAIMS.iter().copied().collect();
     assert_eq!(broken, claims);
+}
+
+async fn broken_by(flaw: Flaw, differences: Differences) -> Vec<&'static str> {
+    let report = run_all(&Declared { flaw, differences }).await;
+    report.violations().map(|(claim, _)| claim).collect()
+}
+
+#[tokio::test]
+async fn a_difference_that_is_declared_breaks_nothing() {
+    let full = Differences::default();
+    for (flaw, differences) in [
+        (Flaw::HasNoOtherHandle, Differences { one_handle_only: true, ..full }),
+        (Flaw::HasNoSiblings, Differences { no_siblings: true, ..full }),
+        (Flaw::IgnoresTrims, Differences { trims_lazily: true, ..full }),
+        (Flaw::None, Differences { trims_lazily: true, ..full }),
+    ] {
+        assert_eq!(broken_by(flaw, differences).await, <[&str; 0]>::default(), "{flaw:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_difference_that_is_declared_excuses_nothing_else() {
+    let full = Differences::default();
+    for (flaw, differences, broken) in [
+        (Flaw::None, Differences { one_handle_only: true, ..full }, "two_handles_compete_by_head"),
+        (Flaw::None, Differences { no_siblings: true, ..full }, "siblings_are_apart_and_lose_their_tails_together"),
+        (Flaw::TrimsOneTooMany, Differences { trims_lazily: true, ..full }, "a_trim_takes_nothing_above_it"),
+        (Flaw::MovesTrimsBack, Differences { trims_lazily: true, ..full }, "a_trim_never_moves_back"),
+    ] {
+        let all_broken = broken_by(flaw, differences).await;
+        assert!(all_broken.contains(&broken), "{flaw:?} as {differences:?} breaks only {all_broken:?}");
+    }
 }

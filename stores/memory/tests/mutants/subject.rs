@@ -7,7 +7,7 @@ use std::{
 
 use saga::{
     Durability,
-    conformance::{Effort, Reopen, Subject},
+    conformance::{Differences, Effort, Reopen, Subject},
 };
 use saga_store_memory::{MemoryDatabase, Persistence, Settings};
 
@@ -101,6 +101,9 @@ impl Subject for Flaw {
     }
 
     async fn sibling(&self, mutant: &Mutant) -> Option<Mutant> {
+        if *self == Flaw::HasNoSiblings {
+            return None;
+        }
         let name = if *self == Flaw::MixesItsSiblingsData { "main" } else { "sibling" };
         let database = match self {
             Flaw::HasSiblingsOfAnotherDomain => self.database(),
@@ -129,5 +132,39 @@ impl Subject for Flaw {
         let effort =
             Effort { histories: 30, writers: 4, commits_per_writer: 25, big_batch_writes: 2_000, ..Effort::default() };
         Effort { claim_timeout: if hangs { Duration::from_millis(200) } else { effort.claim_timeout }, ..effort }
+    }
+}
+
+/// A flaw that the subject owns up to, or a difference that is not there.
+pub(crate) struct Declared {
+    pub(crate) flaw: Flaw,
+    pub(crate) differences: Differences,
+}
+
+impl Subject for Declared {
+    type Store = Mutant;
+
+    async fn fresh(&self) -> Mutant {
+        self.flaw.fresh().await
+    }
+
+    async fn reopen(&self, mutant: Mutant, how: Reopen) -> Mutant {
+        self.flaw.reopen(mutant, how).await
+    }
+
+    async fn another_handle(&self, mutant: &Mutant) -> Option<Mutant> {
+        self.flaw.another_handle(mutant).await
+    }
+
+    async fn sibling(&self, mutant: &Mutant) -> Option<Mutant> {
+        self.flaw.sibling(mutant).await
+    }
+
+    fn known_differences(&self) -> Differences {
+        self.differences
+    }
+
+    fn effort(&self) -> Effort {
+        self.flaw.effort()
     }
 }
