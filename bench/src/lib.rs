@@ -1,1 +1,36 @@
-//! Being written.
+//! The benchmark of a shop with the order/stock/payment API: load, referee and report.
+//!
+//! [`run`] prepares data through the public API, measures **first-time checkouts** (no order is ever sent twice), and
+//! ends with an audit that compares everything the shop keeps with what it answered. It works with any server that has
+//! this API. What its figures mean and how they are taken is in this crate's `README.md`.
+//!
+//! ```text
+//!  run ──▶ prepare ──▶ load (closed or open loop) ──▶ audit ──▶ report (table, JSON)
+//!           │             │    │                       │
+//!           api           │    baseline ── process ──▶ bare        (servers to compare with)
+//!           └──────────── client ──────────────────────┘
+//! ```
+
+mod api;
+pub mod audit;
+pub mod bare;
+mod baseline;
+pub mod client;
+mod error;
+pub mod latency;
+pub mod load;
+mod options;
+pub mod outcome;
+pub mod prepare;
+mod process;
+pub mod progress;
+pub mod report;
+mod run;
+mod threads;
+
+pub use {
+    error::{Error, Result},
+    options::{Options, URL_DEFAULT},
+    report::Report,
+    run::run,
+};

@@ -1,0 +1,128 @@
+//! The shop's API as the benchmark needs it to prepare data and to audit.
+//!
+//! Unlike the load, which never repeats a request, these calls are repeated where that is safe, for a while: a server
+//! may be starting, or be busy with checkouts that have not ended yet.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Error, Result,
+    client::{Connection, Failure, Method, Target},
+};
+
+/// How long a call is repeated before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A batch initialisation of a million orders may take a server minutes.
+const TIMEOUT: Duration = Duration::from_secs(900);
+const PAUSE: Duration = Duration::from_millis(100);
+/// How much of an unexpected answer an error quotes.
+const QUOTE_CHARACTERS_MAX: usize = 200;
+
+/// Which calls may be sent a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// One that can be applied twice without harm.
+    Freely,
+    /// One that must not be applied twice: repeated only when it certainly had no effect.
+    WhenRefused,
+}
+
+/// A connection for calls one after the other.
+#[derive(Debug)]
+pub(crate) struct Api {
+    connection: Connection,
+}
+
+impl Api {
+    pub(crate) fn new(target: Arc<Target>) -> Self {
+        Self { connection: Connection::new(target, TIMEOUT) }
+    }
+
+    /// Reads a record; `None` when the server says, by any 4xx, that there is none.
+    pub(crate) async fn find<T: DeserializeOwned>(&mut self, path: &str) -> Result<Option<T>> {
+        let (status, body) = self.call(Method::Get, path, Repeat::Freely).await?;
+        match status {
+            400..=499 => Ok(None),
+            _ => parse(Method::Get, path, &body).map(Some),
+        }
+    }
+
+    /// Changes something and reads the answer.
+    pub(crate) async fn create<T: DeserializeOwned>(&mut self, path: &str) -> Result<T> {
+        let body = self.post(path, Repeat::Freely).await?;
+        parse(Method::Post, path, &body)
+    }
+
+    /// Changes something.
+    pub(crate) async fn post(&mut self, path: &str, repeat: Repeat) -> Result<Vec<u8>> {
+        let (status, body) = self.call(Method::Post, path, repeat).await?;
+        match status {
+            200..=299 => Ok(body),
+            _ => Err(refused(Method::Post, path, status, &body)),
+        }
+    }
+
+    /// One call whatever its answer, without repeating it.
+    pub(crate) async fn once(&mut self, method: Method, path: &str) -> Result<(u16, Vec<u8>)> {
+        self.connection
+            .ensure_open()
+            .await
+            .map_err(|source| Error::Unreachable { url: self.connection.target().url().to_owned(), source })?;
+        let write_path = |request: &mut Vec<u8>| request.extend_from_slice(path.as_bytes());
+        match self.connection.exchange(method, write_path).await {
+            Ok(answer) => Ok((answer.status, answer.body.to_vec())),
+            Err(failure) => Err(failed(method, path, &failure)),
+        }
+    }
+
+    /// Repeats a call until its answer is a 2xx, or a 4xx that will not change by waiting.
+    async fn call(&mut self, method: Method, path: &str, repeat: Repeat) -> Result<(u16, Vec<u8>)> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let result = self.once(method, path).await;
+            let may_repeat = match &result {
+                Ok((200..=299, _)) => return result,
+                // A conflict with checkouts under way, or too many requests.
+                Ok((409 | 425 | 429, _)) | Err(Error::Unreachable { .. }) => true,
+                Ok((400..=499, _)) => return result,
+                Ok(_) | Err(_) => repeat == Repeat::Freely,
+            };
+            if !may_repeat || Instant::now() >= give_up {
+                return match result {
+                    Ok((status, body)) if !(400..=499).contains(&status) => Err(refused(method, path, status, &body)),
+                    other => other,
+                };
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(method: Method, path: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| Error::Api {
+        request: format!("{method} {path}"),
+        reason: format!("the answer is not as expected ({error}): {}", quote(body)),
+    })
+}
+
+fn refused(method: Method, path: &str, status: u16, body: &[u8]) -> Error {
+    Error::Api { request: format!("{method} {path}"), reason: format!("{status} {}", quote(body)) }
+}
+
+fn failed(method: Method, path: &str, failure: &Failure) -> Error {
+    Error::Api { request: format!("{method} {path}"), reason: failure.to_string() }
+}
+
+/// The start of what a server said, made safe for a terminal.
+pub(crate) fn quote(body: &[u8]) -> String {
+    String::from_utf8_lossy(body)
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(QUOTE_CHARACTERS_MAX)
+        .collect()
+}

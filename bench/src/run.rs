@@ -1,0 +1,318 @@
+//! One benchmark from start to end.
+//!
+//! ```text
+//!  find or start the server ─▶ prepare ─▶ trial: how many orders will be needed? ─▶ prepare again, enough of them
+//!    ─▶ warm up ─▶ rounds: checkouts, then each yardstick ─▶ settle ─▶ audit ─▶ report
+//! ```
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    Error, Options, Result,
+    api::{Api, quote},
+    audit::{Audit, AuditReport},
+    baseline::{self, Yardstick},
+    client::{Method, Target},
+    load::{Claims, Measurement, OrderIds, Pace, Phase, Schedule},
+    options::URL_DEFAULT,
+    outcome::Outcome,
+    prepare::{self, Parallelism, Setup},
+    process::Server,
+    progress::Progress,
+    report::{Baseline, DataReport, LoadReport, Machine, Report, Series, ServerReport, Table, notes},
+};
+
+/// Connections that prepare and audit, where fewer are measured with.
+const CONNECTIONS_MIN: usize = 64;
+/// How long the trial may take.
+const TRIAL: Duration = Duration::from_secs(2);
+/// A trial over sooner, because its orders ran out, says too little: it is repeated with ten times as many.
+const TRIAL_MIN: Duration = Duration::from_millis(500);
+const TRIAL_ORDERS: u64 = 2_000;
+const TRIAL_ORDERS_MAX: u64 = 200_000;
+/// How many times as many orders are prepared as the trial used: a server may be twice as fast once it is warm, or
+/// once its neighbours on the machine are quiet.
+const TRIAL_MARGIN: f64 = 2.0;
+/// Below this many the connections would each have too few.
+const ORDERS_MIN: u64 = 1_000;
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Runs a benchmark and writes its table to `output`; progress goes to standard error while that is a terminal.
+///
+/// Must be called on a multi-threaded or current-thread tokio runtime with I/O and time enabled. The load itself runs
+/// on threads of its own.
+///
+/// # Errors
+/// [`Error::Anomalies`] when the run went through but the audit found something wrong: the table and the JSON file are
+/// written all the same. Any other error when it could not be run to its end.
+pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<Report> {
+    options.validate()?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("cannot wait for signals"))?;
+    // Boxed because it is large, and dropped when interrupted, which stops the servers that it has started.
+    let report = tokio::select! {
+        report = Box::pin(measure(options)) => report?,
+        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
+        _ = terminated.recv() => return Err(Error::Interrupted),
+    };
+    if let Some(file) = &options.json {
+        report.write_json(file)?;
+    }
+    write!(output, "{}", Table(&report)).and_then(|()| output.flush()).map_err(Error::io("cannot write the table"))?;
+    if report.audit.is_clean() { Ok(report) } else { Err(Error::Anomalies(Box::new(report))) }
+}
+
+async fn measure(options: &Options) -> Result<Report> {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let subject = Subject::find(options).await?;
+    let durability = durability(&subject.target).await;
+    let bench = Bench { options, target: Arc::clone(&subject.target), setup: Setup::of(options) };
+    let needed = bench.orders_needed().await?;
+    let mut yardsticks = Vec::new();
+    let mut yardstick_data = None;
+    if options.baseline {
+        let data = temporary_directory(options)?;
+        yardsticks = baseline::start(options, &executable(options)?, data.path()).await?;
+        yardstick_data = Some(data);
+    }
+    let run = bench.run(needed, &mut yardsticks).await?;
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_seconds: started.as_secs(),
+        machine: Machine::here(),
+        server: ServerReport {
+            url: subject.target.url().to_owned(),
+            started_by_bench: subject.started.is_some(),
+            durability,
+        },
+        load: LoadReport::of(options),
+        data: DataReport::of(&bench.setup, needed),
+        checkouts: Series::of(&run.rounds, options.threads),
+        baseline: options.baseline.then(|| Baseline::of(&run.rounds, &yardsticks, options.threads)),
+        audit: run.audit,
+        notes: Vec::new(),
+    };
+    for yardstick in yardsticks {
+        yardstick.stop().await?;
+    }
+    drop(yardstick_data);
+    subject.stop().await?;
+    Ok(Report { notes: notes(&report, run.settled), ..report })
+}
+
+/// The server under test.
+#[derive(Debug)]
+struct Subject {
+    target: Arc<Target>,
+    /// Its process and its data, when it is this benchmark's own.
+    started: Option<(Server, TempDir)>,
+}
+
+impl Subject {
+    async fn find(options: &Options) -> Result<Self> {
+        if options.start_server {
+            return Self::start(options).await;
+        }
+        let url = options.url.as_deref().unwrap_or(URL_DEFAULT);
+        let target = Arc::new(Target::resolve(url).await?);
+        match Api::new(Arc::clone(&target)).once(Method::Get, "/readyz").await {
+            Err(Error::Unreachable { .. }) if options.baseline && options.url.is_none() => Self::start(options).await,
+            Err(unreachable @ Error::Unreachable { .. }) => Err(unreachable),
+            // Not every server has this route; whether it works will show.
+            _ => Ok(Self { target, started: None }),
+        }
+    }
+
+    async fn start(options: &Options) -> Result<Self> {
+        let data = temporary_directory(options)?;
+        let arguments = ["serve".into(), "--listen".into(), "127.0.0.1:0".into(), "--data".into(), data.path().into()];
+        let server = Server::start("the shop's server", &executable(options)?, &arguments).await?;
+        let target = Arc::new(Target::resolve(server.url()).await?);
+        await_ready(&target).await?;
+        let started = Some((server, data));
+        Ok(Self { target, started })
+    }
+
+    async fn stop(self) -> Result<()> {
+        match self.started {
+            Some((server, _data)) => server.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn executable(options: &Options) -> Result<PathBuf> {
+    options
+        .executable
+        .clone()
+        .map_or_else(std::env::current_exe, Ok)
+        .map_err(Error::io("cannot tell this program's own path"))
+}
+
+fn temporary_directory(options: &Options) -> Result<TempDir> {
+    let parent = options.data_dir.as_deref().unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix("sagamart-bench-")
+        .tempdir_in(parent)
+        .map_err(Error::io(format!("cannot create a directory in {}", parent.display())))
+}
+
+async fn await_ready(target: &Arc<Target>) -> Result<()> {
+    let mut api = Api::new(Arc::clone(target));
+    let ready = async {
+        while !matches!(api.once(Method::Get, "/readyz").await, Ok((200, _))) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(READY_TIMEOUT, ready).await.map_err(|_elapsed| Error::Api {
+        request: "GET /readyz".to_owned(),
+        reason: format!("not ready within {} s", READY_TIMEOUT.as_secs()),
+    })
+}
+
+/// What the server says of the durability of its answers: the member `durability` of its `/readyz` or `/`.
+async fn durability(target: &Arc<Target>) -> Option<String> {
+    let mut api = Api::new(Arc::clone(target));
+    for path in ["/readyz", "/"] {
+        let Ok((200, body)) = api.once(Method::Get, path).await else { continue };
+        let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        match json.as_ref().and_then(|json| json.get("durability")) {
+            Some(serde_json::Value::String(text)) => return Some(quote(text.as_bytes())),
+            Some(other) => return Some(quote(other.to_string().as_bytes())),
+            None => {}
+        }
+    }
+    None
+}
+
+/// What the rounds showed.
+struct Run {
+    rounds: Vec<Measurement>,
+    audit: AuditReport,
+    /// Whether it was waited before the audit.
+    settled: bool,
+}
+
+struct Bench<'options> {
+    options: &'options Options,
+    target: Arc<Target>,
+    setup: Setup,
+}
+
+impl Bench<'_> {
+    fn parallelism(&self) -> Parallelism {
+        Parallelism {
+            threads: usize::from(self.options.threads),
+            connections: usize::from(self.options.connections).max(CONNECTIONS_MIN),
+        }
+    }
+
+    fn phase(&self, orders: &Arc<OrderIds>, claims: &Arc<Claims>, pace: Pace, duration: Duration) -> Phase {
+        Phase {
+            target: Arc::clone(&self.target),
+            orders: Arc::clone(orders),
+            claims: Arc::clone(claims),
+            connections: usize::from(self.options.connections),
+            threads: usize::from(self.options.threads),
+            pace,
+            duration,
+            timeout: self.options.timeout_seconds,
+        }
+    }
+
+    async fn prepare(&self, count: u64) -> Result<(Arc<OrderIds>, Arc<Claims>)> {
+        prepare::initialise(&self.target, &self.setup).await?;
+        let orders = prepare::orders(&self.target, &self.setup, count, self.parallelism()).await?;
+        Ok((Arc::new(orders), Arc::new(Claims::new(count))))
+    }
+
+    /// How many orders the run will use at most, as far as one can tell.
+    async fn orders_needed(&self) -> Result<u64> {
+        let sending = self.options.warm_up_seconds + self.options.seconds;
+        match (self.options.orders, self.options.pace()) {
+            (Some(orders), _) => Ok(u64::from(orders)),
+            (None, Pace::OpenLoop { rate_per_second }) => {
+                // Each of the stretches may round up by one.
+                let stretches = u64::from(self.options.rounds()) + 1;
+                Ok(Schedule::new(rate_per_second, sending).total() + stretches)
+            }
+            (None, Pace::ClosedLoop) => {
+                let rate = self.trial().await?;
+                let needed = rate * sending.as_secs_f64() * TRIAL_MARGIN;
+                let connections = u64::from(self.options.connections);
+                Ok((ceil(needed) + connections).max(ORDERS_MIN))
+            }
+        }
+    }
+
+    /// Sends a few checkouts and says how many were answered per second.
+    async fn trial(&self) -> Result<f64> {
+        let mut count = TRIAL_ORDERS;
+        loop {
+            let (orders, claims) = self.prepare(count).await?;
+            let phase = self.phase(&orders, &claims, Pace::ClosedLoop, TRIAL);
+            let trial = phase.run(&Progress::of_time("Trying", TRIAL)).await?;
+            let answered = trial.tally.total() - trial.tally.of(Outcome::Unknown);
+            if answered == 0 {
+                return Err(Error::Api {
+                    request: "POST /orders/checkout/{order_id}".to_owned(),
+                    reason: format!("no checkout was answered in a trial: {:?}", trial.tally.unknown),
+                });
+            }
+            let took = trial.ran_out_after.unwrap_or(trial.elapsed);
+            if took >= TRIAL_MIN || count >= TRIAL_ORDERS_MAX {
+                return Ok(per_second(trial.tally.total(), took));
+            }
+            count *= 10;
+        }
+    }
+
+    async fn run(&self, orders_count: u64, yardsticks: &mut [Yardstick]) -> Result<Run> {
+        let (orders, claims) = self.prepare(orders_count).await?;
+        let mut outcomes = Vec::new();
+        let mut rounds = Vec::new();
+        let warm_up = self.options.warm_up_seconds;
+        if !warm_up.is_zero() {
+            let phase = self.phase(&orders, &claims, self.options.pace(), warm_up);
+            let warmed_up = phase.run(&Progress::of_time("Warming up checkouts", warm_up)).await?;
+            outcomes.extend(warmed_up.outcomes);
+        }
+        for _ in 0..self.options.rounds() {
+            let phase = self.phase(&orders, &claims, self.options.pace(), self.options.round());
+            let progress = Progress::of_time("Measuring checkouts", self.options.round());
+            let mut round = phase.run(&progress).await?;
+            outcomes.append(&mut round.outcomes);
+            let ran_out = round.ran_out_after.is_some();
+            rounds.push(round);
+            for yardstick in yardsticks.iter_mut() {
+                yardstick.measure(self.options).await?;
+            }
+            if ran_out {
+                break;
+            }
+        }
+        let unknown = outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Unknown);
+        if unknown {
+            let settle = tokio::time::sleep(self.options.settle_seconds);
+            Progress::of_wait("Letting unknown outcomes settle").watch(settle, || 0).await;
+        }
+        let audit =
+            Audit { target: Arc::clone(&self.target), setup: self.setup.clone(), orders, orders_count, outcomes };
+        Ok(Run { rounds, audit: audit.run(self.parallelism()).await?, settled: unknown })
+    }
+}
+
+fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
+
+fn ceil(orders: f64) -> u64 {
+    orders.ceil() as u64
+}
