@@ -171,6 +171,12 @@ impl Connection {
         Some(receiver.next(false).await.status)
     }
 
+    /// Whether the server sends nothing within `patience` and keeps the connection.
+    pub(crate) async fn stays_silent_for(&mut self, patience: Duration) -> bool {
+        assert_eq!(self.receiver.received, b"", "bytes nobody asked for");
+        timeout(patience, self.receiver.receive()).await.is_err()
+    }
+
     /// Whether the server closes the connection within `patience` without sending anything more.
     pub(crate) async fn closes_within(&mut self, patience: Duration) -> bool {
         assert_eq!(self.receiver.received, b"", "bytes nobody asked for");
