@@ -4,7 +4,7 @@ mod market;
 mod serve;
 mod signals;
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use web::logs;
@@ -23,7 +23,13 @@ struct Cli {
     log: LogFormat,
 
     /// What is logged: a level, or `target=level` pairs, such as `info,web::access=debug` for every request
-    #[arg(long, value_name = "FILTER", default_value = "info,fjall=warn,lsm_tree=warn", global = true, env = "SAGAMART_LOG_FILTER")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        default_value = "info,fjall=warn,lsm_tree=warn",
+        global = true,
+        env = "SAGAMART_LOG_FILTER"
+    )]
     log_filter: String,
 
     #[command(subcommand)]
@@ -41,6 +47,11 @@ enum LogFormat {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
+    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
+    Bench(Box<bench::Options>),
+    /// A server that does nothing but answer, for `bench --baseline`
+    #[command(hide = true)]
+    BareServer(bench::bare::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,23 +64,32 @@ fn main() -> ExitCode {
         return failed(&error);
     }
     match cli.command {
-        Command::Serve(serve) => {
-            let threads = serve.threads();
-            run(threads, serve.run())
-        }
+        Command::Serve(serve) => match run(serve.threads(), serve.run()) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => failed(&error),
+            Err(error) => failed(&error),
+        },
+        Command::Bench(options) => match run(1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
+            Ok(measured) => ended(measured),
+            Err(error) => failed(&error),
+        },
+        // Its runtime has as many threads as it is told, so it brings its own.
+        Command::BareServer(options) => ended(bench::bare::run(&options)),
     }
 }
 
-fn run<E: std::error::Error>(threads: usize, work: impl Future<Output = Result<(), E>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
-    // On a worker, so that the accept loop is next to the connections.
-    match runtime.block_on(work) {
+fn run<T>(threads: usize, work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    Ok(runtime.block_on(work))
+}
+
+fn ended(outcome: bench::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => {
+            failed(&error);
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 
