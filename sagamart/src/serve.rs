@@ -29,6 +29,9 @@ use crate::{
     signals,
 };
 
+/// What the names of the engine's and the store's metrics begin with; those of HTTP bring it along.
+const PREFIX: &str = "sagamart";
+
 /// Runs the whole shop in one process: order, stock and payment behind one address.
 ///
 /// Data is kept in a directory and is crash-safe: an answer is sent only once everything it depends on is on disk.
@@ -130,7 +133,7 @@ impl Serve {
     pub(crate) async fn run(self) -> Result<(), Error> {
         let listening = TcpListener::bind(self.listen).await;
         let listener = listening.map_err(|cause| Error::Listen { address: self.listen, cause })?;
-        let mut registry = Registry::with_prefix("sagamart");
+        let mut registry = Registry::default();
         match self.store {
             StoreKind::Memory => {
                 let partitions = self.partitions.unwrap_or_else(half_the_processors);
@@ -141,7 +144,7 @@ impl Serve {
                 self.serve(listener, stores, registry).await
             }
             StoreKind::Embedded => {
-                let database = self.open(&mut registry)?;
+                let database = self.open(registry.sub_registry_with_prefix(PREFIX))?;
                 let partitions = self.partitions_of(&database);
                 let store = |name| database.service(name, partitions);
                 let stores =
@@ -187,7 +190,8 @@ impl Serve {
             records_in_memory_max: self.records_in_memory,
             ..Settings::default()
         };
-        let (mut market, routes) = market::start(stores, &settings, checkout_timeout, &mut registry);
+        let metrics = registry.sub_registry_with_prefix(PREFIX);
+        let (mut market, routes) = market::start(stores, &settings, checkout_timeout, metrics);
         let readiness = Readiness::new();
         let kinds = [order::problems::ALL, stock::problems::ALL, payment::problems::ALL, web::call::KINDS].concat();
         let site = Site { about: about(), readiness: readiness.clone(), registry, kinds };
