@@ -215,6 +215,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.looked_at = now;
         if now >= self.poll_at {
             self.poll_at = now + self.settings.poll;
+            self.follow_other_writers().await?;
             self.catch_up().await?;
             batch.housekeeping = true;
             let mut skips = Ready::new();

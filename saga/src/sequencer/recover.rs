@@ -211,10 +211,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let reading = source.reader.read_log(partition, from, READ_LIMIT, visibility);
         match reading.await {
             Ok(entries) if entries.is_empty() => Ok(None),
-            Ok(entries)
-                if entries.first().is_some_and(|entry| entry.position > from + 1) && self.is_outdated().await =>
-            {
-                // Another writer of this partition consumed what was trimmed.
+            Ok(entries) if self.is_outrun_by(&entries, from).await => {
                 self.start_over(&Error::Conflict).await?;
                 Ok(Some(Batch { requests: self.desk.ask_again(), ..Batch::default() }))
             }
@@ -231,10 +228,28 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         }
     }
 
-    /// Whether another writer moved the head, for all that is known: a store that does not answer may hide it.
-    async fn is_outdated(&self) -> bool {
+    /// Takes notice of another writer, which a partition that has nothing to commit would not meet: callers may wait
+    /// for what that one did, and its deadlines are this one's should it be gone.
+    pub(super) async fn follow_other_writers(&mut self) -> Result<(), Halt> {
+        if self.head_in_store().await.is_none_or(|head| head == self.head) {
+            return Ok(());
+        }
+        self.start_over(&Error::Conflict).await?;
+        let requests = self.desk.ask_again();
+        self.process(Batch { requests, ..Batch::default() }).await
+    }
+
+    /// Whether a gap in a log is there because another writer of this partition consumed what is missing, so that it
+    /// was trimmed; or may be, for all that a store that does not answer lets one know.
+    async fn is_outrun_by(&self, entries: &[LogEntry], cursor: u64) -> bool {
+        let gap = entries.first().is_some_and(|entry| entry.position > cursor + 1);
+        gap && self.head_in_store().await != Some(self.head)
+    }
+
+    /// `None` where the store does not answer.
+    async fn head_in_store(&self) -> Option<u64> {
         let loaded = self.store.load(self.log.partition, &[]).await;
-        !loaded.is_ok_and(|snapshot| snapshot.head == self.head)
+        loaded.ok().map(|snapshot| snapshot.head)
     }
 
     /// The answer of a call to the store, or `None` after a pause when the call is worth another try.
