@@ -64,10 +64,10 @@ pub struct Settings {
     pub header_bytes_max: usize,
     /// How large a request's body may be, which nobody reads; beyond it the answer is 413.
     pub body_bytes_max: usize,
-    /// How long a client may take from the first byte of a request to its last, and to take in its replies. Enforced
-    /// to within a second, like [`Self::idle_timeout`].
+    /// How long a client may take from the first byte of a request to its last. Enforced to within a second, like
+    /// [`Self::idle_timeout`].
     pub request_read_timeout: Duration,
-    /// How long a connection may stay open without a request.
+    /// How long a connection may stay open without a request, or with replies that the client does not take in.
     pub idle_timeout: Duration,
     /// How long running requests may take to finish after the shutdown.
     pub drain_timeout: Duration,
@@ -76,7 +76,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            // A connection costs some 20 KiB here and a file descriptor; common limits for those begin at 1,024, and
+            // 200 MiB: a connection costs 20 KiB (measured) and a file descriptor. Limits for those are often lower, so
             // the accept loop copes with running out of them.
             connections_max: 10_000,
             // What nginx and others allow for headers is 8 to 32 KiB.
@@ -86,8 +86,8 @@ impl Default for Settings {
             // Longer than the 60 s after which nginx and most load balancers drop idle upstream connections: were this
             // side the first, a request could be sent into the closing connection.
             idle_timeout: Duration::from_secs(75),
-            // Twice the time that a request may take by itself.
-            drain_timeout: Duration::from_secs(10),
+            // With some seconds of notice before it, still below the 30 s after which Kubernetes kills by default.
+            drain_timeout: Duration::from_secs(20),
         }
     }
 }
