@@ -13,18 +13,12 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub(crate) fn new(finding: impl Into<String>) -> Self {
-        Self {
-            findings: vec![finding.into()],
-        }
+        Self { findings: vec![finding.into()] }
     }
 
     /// `Ok(note)` where nothing was found.
     pub(crate) fn unless_empty(findings: Vec<String>, note: impl Into<String>) -> Result<String> {
-        if findings.is_empty() {
-            Ok(note.into())
-        } else {
-            Err(Self { findings })
-        }
+        if findings.is_empty() { Ok(note.into()) } else { Err(Self { findings }) }
     }
 }
 

@@ -11,7 +11,7 @@
 //!                └──▶ saga ◀─────┘
 //! ```
 //!
-//! `contract` names no I/O, not even through a dependency; nor does a service outside its routes.
+//! `contract` names no I/O, not even through a dependency; nor does a service outside its routes and problems.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -44,6 +44,12 @@ const LAYERS: &[Layer] = &[
     layer("sagamart-stock", &SERVICE, MEMORY),
     layer("sagamart-payment", &SERVICE, MEMORY),
     layer("sagamart-bench", &[], &[]),
+    // It drives the services' steps, and needs neither their routes nor a store's disk.
+    layer(
+        "sagamart-simulator",
+        &["saga", "saga-store-memory", "sagamart-contract", "sagamart-order", "sagamart-stock", "sagamart-payment"],
+        &[],
+    ),
     layer(
         "sagamart",
         &[
@@ -68,11 +74,7 @@ const fn layer(
     allowed: &'static [&'static str],
     allowed_in_tests: &'static [&'static str],
 ) -> Layer {
-    Layer {
-        package,
-        allowed,
-        allowed_in_tests,
-    }
+    Layer { package, allowed, allowed_in_tests }
 }
 
 /// The package whose whole dependency tree is free of I/O.
@@ -136,17 +138,12 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
-    pattern
-        .strip_suffix('*')
-        .map_or(pattern == name, |prefix| name.starts_with(prefix))
+    pattern.strip_suffix('*').map_or(pattern == name, |prefix| name.starts_with(prefix))
 }
 
 fn forbidden(package: &Package, layer: &Layer, ours: &BTreeSet<&str>) -> Vec<String> {
     let one_of = |allowed: &[&str], name: &str| allowed.iter().any(|pattern| matches(pattern, name));
-    let dependencies = package
-        .dependencies
-        .iter()
-        .filter(|dependency| ours.contains(dependency.name.as_str()));
+    let dependencies = package.dependencies.iter().filter(|dependency| ours.contains(dependency.name.as_str()));
     let forbidden = dependencies.filter(|dependency| {
         let in_tests = dependency.kind == DependencyKind::Development;
         // Its own tests may name a package again, to turn a feature on.
@@ -154,9 +151,7 @@ fn forbidden(package: &Package, layer: &Layer, ours: &BTreeSet<&str>) -> Vec<Str
         let allowed_in_tests = in_tests && one_of(layer.allowed_in_tests, &dependency.name);
         !(itself || allowed_in_tests || one_of(layer.allowed, &dependency.name))
     });
-    forbidden
-        .map(|dependency| format!("{} may not depend on {}", package.name, dependency.name))
-        .collect()
+    forbidden.map(|dependency| format!("{} may not depend on {}", package.name, dependency.name)).collect()
 }
 
 /// Follows what [`PURE`] depends on, without its tests and build scripts, to every I/O crate.
@@ -166,11 +161,7 @@ fn impure_dependencies(workspace: &Workspace) -> Vec<String> {
     };
     let mut findings = Vec::new();
     let mut seen = BTreeSet::new();
-    let pure = workspace
-        .metadata
-        .packages
-        .iter()
-        .filter(|package| package.name.as_str() == PURE);
+    let pure = workspace.metadata.packages.iter().filter(|package| package.name.as_str() == PURE);
     let mut open: Vec<_> = pure.map(|package| &package.id).collect();
     if open.is_empty() {
         findings.push(format!("{PURE}: there is no such package"));
@@ -178,18 +169,11 @@ fn impure_dependencies(workspace: &Workspace) -> Vec<String> {
     while let Some(id) = open.pop() {
         let node = resolve.nodes.iter().find(|node| node.id == *id);
         for dependency in node.iter().flat_map(|node| &node.deps) {
-            let normal = dependency
-                .dep_kinds
-                .iter()
-                .any(|kind| kind.kind == DependencyKind::Normal);
+            let normal = dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal);
             if !normal || !seen.insert(&dependency.pkg) {
                 continue;
             }
-            let name = workspace
-                .metadata
-                .packages
-                .iter()
-                .find(|package| package.id == dependency.pkg);
+            let name = workspace.metadata.packages.iter().find(|package| package.id == dependency.pkg);
             let name = name.map_or("", |package| package.name.as_str());
             if IO_CRATES.contains(&name) {
                 findings.push(format!("{PURE} may not reach {name}, which does I/O"));
@@ -213,23 +197,20 @@ fn impure_sources(root: &Path, package: &Package) -> Result<Vec<String>> {
         let text = fs::read_to_string(&full)?;
         for word in named(&text) {
             let shown = full.strip_prefix(root).unwrap_or(&full).display();
-            findings.push(format!("{shown}: names `{word}`, which only the routes may"));
+            findings.push(format!("{shown}: names `{word}`, which only routes and problems may"));
         }
     }
     Ok(findings)
 }
 
-/// `routes.rs`, everything under `routes/`, and tests.
+/// `routes.rs`, everything under `routes/`, `problems.rs` (the failures as HTTP tells them), and tests.
 fn serves_http(path: &Path) -> bool {
     let mut words = path.components().filter_map(|word| word.as_os_str().to_str());
-    words.any(|word| matches!(word.trim_end_matches(".rs"), "routes" | "tests"))
+    words.any(|word| matches!(word.trim_end_matches(".rs"), "routes" | "problems" | "tests"))
 }
 
 fn named(text: &str) -> Vec<&'static str> {
-    let code: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect();
+    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let names = |line: &str, word: &str| {
         // `operand::` does not name `rand::`.
         line.match_indices(word).any(|(at, _)| {
@@ -237,10 +218,7 @@ fn named(text: &str) -> Vec<&'static str> {
             !before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
         })
     };
-    IO_WORDS
-        .into_iter()
-        .filter(|word| code.iter().any(|line| names(line, word)))
-        .collect()
+    IO_WORDS.into_iter().filter(|word| code.iter().any(|line| names(line, word))).collect()
 }
 
 #[cfg(test)]

@@ -27,9 +27,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
         let lines = text.lines().count();
         if too_long(&text) {
             let path = path.display();
-            findings.push(format!(
-                "{path}: {lines} lines; split it, or begin it with `//! {REASON}…`"
-            ));
+            findings.push(format!("{path}: {lines} lines; split it, or begin it with `//! {REASON}…`"));
         } else if lines > LINES_WARN {
             println!("note: {} has {lines} lines (more than {LINES_WARN})", path.display());
         }

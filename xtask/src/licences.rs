@@ -39,11 +39,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String> {
 
 fn foreign(package: &Package) -> Option<String> {
     let name = format!("{} {}", package.name, package.version);
-    if !package
-        .source
-        .as_ref()
-        .is_some_and(cargo_metadata::Source::is_crates_io)
-    {
+    if !package.source.as_ref().is_some_and(cargo_metadata::Source::is_crates_io) {
         return Some(format!("{name}: does not come from the crates.io registry"));
     }
     let Some(licence) = &package.license else {
@@ -66,14 +62,8 @@ fn refused(expression: &str) -> Option<String> {
     if parsed.evaluate(allowed) {
         return None;
     }
-    let asked: Vec<String> = parsed
-        .requirements()
-        .map(|ExpressionReq { req, .. }| req.to_string())
-        .collect();
-    Some(format!(
-        "licence `{expression}` is not allowed (it asks for {})",
-        asked.join(", ")
-    ))
+    let asked: Vec<String> = parsed.requirements().map(|ExpressionReq { req, .. }| req.to_string()).collect();
+    Some(format!("licence `{expression}` is not allowed (it asks for {})", asked.join(", ")))
 }
 
 #[cfg(test)]
@@ -90,13 +80,7 @@ mod tests {
 
     #[test]
     fn copyleft_and_nonsense_are_refused() {
-        for licence in [
-            "GPL-3.0-only",
-            "MIT AND LGPL-3.0-or-later",
-            "AGPL-3.0-only",
-            "whatever you like",
-            "",
-        ] {
+        for licence in ["GPL-3.0-only", "MIT AND LGPL-3.0-or-later", "AGPL-3.0-only", "whatever you like", ""] {
             assert!(refused(licence).is_some(), "{licence}");
         }
     }
@@ -105,10 +89,7 @@ mod tests {
     fn the_list_is_the_one_that_cargo_deny_is_given() {
         let deny = include_str!("../../deny.toml");
         for licence in ALLOWED {
-            assert!(
-                deny.contains(&format!("\"{licence}\"")),
-                "{licence} is not in deny.toml"
-            );
+            assert!(deny.contains(&format!("\"{licence}\"")), "{licence} is not in deny.toml");
         }
     }
 }

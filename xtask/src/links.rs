@@ -72,18 +72,14 @@ impl Document {
     /// A repeated heading gets a number, as forges that render the file give it.
     fn add_anchor(&mut self, slug: &str) {
         let numbered = (1..).map(|number| format!("{slug}-{number}"));
-        let anchor = std::iter::once(slug.to_owned())
-            .chain(numbered)
-            .find(|anchor| !self.anchors.contains(anchor));
+        let anchor = std::iter::once(slug.to_owned()).chain(numbered).find(|anchor| !self.anchors.contains(anchor));
         self.anchors.extend(anchor);
     }
 }
 
 fn slug(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
-    let kept = kept
-        .chars()
-        .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    let kept = kept.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
     kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
 }
 
@@ -92,9 +88,7 @@ fn is_local(link: &str) -> bool {
 }
 
 fn broken(root: &Path, from: &Path, link: &str, documents: &HashMap<PathBuf, Document>) -> Option<String> {
-    let (path, anchor) = link
-        .split_once('#')
-        .map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+    let (path, anchor) = link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
     let target = match path {
         "" => from.to_owned(),
         path => normal(&from.parent().unwrap_or(Path::new("")).join(path)),
@@ -106,9 +100,7 @@ fn broken(root: &Path, from: &Path, link: &str, documents: &HashMap<PathBuf, Doc
         return Some("leads to no file".to_owned());
     }
     let anchor = anchor?;
-    let known = documents
-        .get(&target)
-        .is_some_and(|document| document.anchors.contains(anchor));
+    let known = documents.get(&target).is_some_and(|document| document.anchors.contains(anchor));
     // Line anchors of source files (`#L10`) depend on the forge and are not checked.
     let checked = target.extension().is_some_and(|extension| extension == "md");
     (checked && !known).then(|| "leads to no heading".to_owned())

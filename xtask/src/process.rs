@@ -128,13 +128,16 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo $!; wait"]);
         let mut sleeper = String::new();
-        let failure = run_seeing(&mut command, Duration::from_millis(300), |line| {
-            sleeper = line.to_owned()
-        })
-        .expect_err("it never ends by itself");
+        let failure = run_seeing(&mut command, Duration::from_millis(300), |line| sleeper = line.to_owned())
+            .expect_err("it never ends by itself");
         assert!(failure.to_string().contains("still running"), "{failure}");
-        let stat = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "the sleeper lives: {stat}");
+        let gone =
+            || std::fs::read_to_string(format!("/proc/{sleeper}/stat")).map_or(true, |stat| stat.contains(") Z "));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !gone() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+        assert!(gone(), "the sleeper lives: {sleeper}");
     }
 
     #[test]

@@ -18,11 +18,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// Adds what a test binary's closing line says; every other line is passed over.
     pub(crate) fn see(&mut self, line: &str) {
-        let Some((_, counts)) = line
-            .trim()
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
-        else {
+        let Some((_, counts)) = line.trim().strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
             return;
         };
         for count in counts.split("; ") {
@@ -85,12 +81,7 @@ impl Report {
             Err(failure) => (false, failure.to_string()),
         };
         println!("{} {name} in {:.1} s: {note}", mark(passed), took.as_secs_f64());
-        self.steps.push(Step {
-            name,
-            took,
-            passed,
-            note,
-        });
+        self.steps.push(Step { name, took, passed, note });
     }
 
     /// Prints the summary; the exit code says whether everything passed.
@@ -101,40 +92,23 @@ impl Report {
         println!("\n==> summary");
         for step in &self.steps {
             let note = step.note.lines().next().unwrap_or_default();
-            println!(
-                "{} {:>7.1} s  {}: {note}",
-                mark(step.passed),
-                step.took.as_secs_f64(),
-                step.name
-            );
+            println!("{} {:>7.1} s  {}: {note}", mark(step.passed), step.took.as_secs_f64(), step.name);
         }
         let all: Duration = self.steps.iter().map(|step| step.took).sum();
         println!("   {:>7.1} s  in all\n", all.as_secs_f64());
 
         let steps_failed = self.steps.iter().filter(|step| !step.passed).count();
-        let Totals {
-            passed,
-            failed,
-            skipped,
-        } = self.totals;
+        let Totals { passed, failed, skipped } = self.totals;
         let failed = failed.max(u64::try_from(steps_failed).unwrap_or(u64::MAX));
         if self.ran_tests {
             let word = if failed == 0 { "ok" } else { "FAILED" };
             println!(
                 "test result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out"
             );
-            let skipped = if skipped == 0 {
-                String::new()
-            } else {
-                format!(", {skipped} skipped")
-            };
+            let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
             println!("{passed} passed, {failed} failed{skipped}");
         }
-        if failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
@@ -154,11 +128,7 @@ mod tests {
         totals.see("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         totals.see("test the_result: ok. 5 passed ... ok");
         totals.see("test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 9 filtered out; finished in 1.2s");
-        let expected = Totals {
-            passed: 5,
-            failed: 4,
-            skipped: 1,
-        };
+        let expected = Totals { passed: 5, failed: 4, skipped: 1 };
         assert_eq!(totals, expected);
     }
 

@@ -49,24 +49,13 @@ fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
 
 /// Builds the binary under test, so that tests start it without waiting for a build.
 fn binary(workspace: &Workspace) -> Result<PathBuf> {
-    let arguments = [
-        "build",
-        "--package",
-        "sagamart",
-        "--bin",
-        "sagamart",
-        "--profile",
-        BINARY_PROFILE,
-    ];
+    let arguments = ["build", "--package", "sagamart", "--bin", "sagamart", "--profile", BINARY_PROFILE];
     process::run(&mut workspace.cargo(&arguments), BUILD_TIMEOUT)?;
     let path = workspace.target().join(BINARY_PROFILE).join("sagamart");
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Failure::new(format!(
-            "cargo built the binary, but not to {}",
-            path.display()
-        )))
+        Err(Failure::new(format!("cargo built the binary, but not to {}", path.display())))
     }
 }
 
@@ -84,21 +73,12 @@ fn examples(workspace: &Workspace) -> Result<String> {
             names.push(example.name.clone());
         }
     }
-    Ok(if names.is_empty() {
-        "there are none".to_owned()
-    } else {
-        names.join(", ")
-    })
+    Ok(if names.is_empty() { "there are none".to_owned() } else { names.join(", ") })
 }
 
 /// `strace` makes a server's flushes and writes fail; `prlimit` bounds the size of its files.
 fn tools() -> Result<String> {
-    let missing = || {
-        ["strace", "prlimit"]
-            .into_iter()
-            .filter(|tool| !process::installed(tool))
-            .collect::<Vec<_>>()
-    };
+    let missing = || ["strace", "prlimit"].into_iter().filter(|tool| !process::installed(tool)).collect::<Vec<_>>();
     if missing().is_empty() {
         return Ok("strace, prlimit".to_owned());
     }
@@ -107,9 +87,7 @@ fn tools() -> Result<String> {
     let packages = ["strace", "util-linux"];
     let asked = process::run(Command::new("apt-get").args(["update", "--quiet"]), INSTALL_TIMEOUT).and_then(|()| {
         let mut install = Command::new("apt-get");
-        install
-            .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-            .args(packages);
+        install.args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages);
         process::run(install.env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_TIMEOUT)
     });
     match (asked, missing().as_slice()) {

@@ -36,10 +36,7 @@ impl Workspace {
 
     /// The packages that are not ours.
     pub(crate) fn foreign(&self) -> impl Iterator<Item = &Package> {
-        self.metadata
-            .packages
-            .iter()
-            .filter(|package| !self.metadata.workspace_members.contains(&package.id))
+        self.metadata.packages.iter().filter(|package| !self.metadata.workspace_members.contains(&package.id))
     }
 
     /// A cargo command that runs in the workspace's root.

@@ -40,7 +40,7 @@ async fn kills_under_load_lose_nothing_that_was_answered_and_keep_nothing_that_w
         let mut fixture = Fixture::with(Settings::partitions(partitions)).await;
         let mut market = market(&fixture, &mut random).await;
         let mut open = 0;
-        for _ in 0..8 {
+        for _ in 0..15 {
             let first = place(&fixture, &mut market, &mut random, 400).await;
             let life = Duration::from_millis(random.random_range(5..150));
             let shop = fixture.shop.clone();
@@ -95,7 +95,8 @@ async fn a_server_killed_during_its_very_first_start_starts_again() {
 #[tokio::test]
 async fn direct_changes_and_creations_that_were_answered_survive_a_kill() {
     let mut fixture = Fixture::with(Settings::partitions(2)).await;
-    for round in 0..4 {
+    let mut answers = 0;
+    for round in 0..6 {
         let shop = fixture.shop.clone();
         let load = tokio::spawn(in_parallel(16, 0..400_u64, move |number| {
             let client = shop.client.clone();
@@ -113,12 +114,13 @@ async fn direct_changes_and_creations_that_were_answered_survive_a_kill() {
         let answered = load.await.expect("the load does not panic");
         fixture.restart().await;
         let answered: Vec<_> = answered.into_iter().flatten().collect();
-        assert!(!answered.is_empty(), "something was answered before the kill");
+        answers += answered.len();
         for (item, number, added) in answered {
             let stock = fixture.shop.stock(&item).await;
             assert!(stock == number || (!added && stock == 0), "{item} has {stock}, was given {number}: {added}");
         }
     }
+    assert!(answers > 0, "something was answered before the kills");
 }
 
 #[tokio::test]

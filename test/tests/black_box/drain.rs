@@ -16,14 +16,16 @@ async fn sigterm_and_ctrl_c_under_load_answer_what_runs_and_exit_with_zero() {
         let user = market.add_users(&shop, 1, 100_000).await.remove(0);
         let first = market.place(&shop, vec![(user, vec![(item, 1)]); 1_500]).await;
         let server = fixture.take_server();
-        let (exit, ()) = tokio::join!(
-            async {
-                sleep(Duration::from_millis(100)).await;
-                server.signal(signal);
-                server.exit().await
-            },
-            market.check_out(&shop, first, 32),
-        );
+        let early = market.orders.get(first + 150).expect("it was placed").order.clone();
+        let stop = async {
+            // A load of its own speed is in the middle of it by then, on a machine of any speed.
+            while !shop.order(&early).await.paid {
+                sleep(Duration::from_millis(1)).await;
+            }
+            server.signal(signal);
+            server.exit().await
+        };
+        let (exit, ()) = tokio::join!(stop, market.check_out(&shop, first, 32));
         assert!(exit.status.success(), "{}: {}", exit.status, exit.output());
         let succeeded = market.count(first, "succeeded");
         assert!((1..1_500).contains(&succeeded), "it ended in the middle: {succeeded}");
