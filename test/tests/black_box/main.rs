@@ -2,6 +2,7 @@
 
 mod api;
 mod bad_input;
+mod bench;
 mod checkout;
 mod command_line;
 mod connections;

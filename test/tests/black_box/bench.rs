@@ -1,0 +1,125 @@
+//! `sagamart bench` measures a server that runs, counts every answer, and its audit believes nobody.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use sagamart_black_box::{Fixture, binary};
+use serde_json::Value;
+
+/// A bench against the fixture's server that takes about a second.
+fn bench(fixture: &Fixture, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary::path());
+    command
+        .args(["bench", "--url", &format!("http://{}", fixture.server().address())])
+        .args(["--warm-up-seconds", "0", "--items", "50", "--users", "50"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn run(mut command: Command) -> Output {
+    let outcome = tokio::task::spawn_blocking(move || command.output()).await.expect("the bench is waited for");
+    outcome.expect("the bench runs")
+}
+
+fn report(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("the report was written");
+    serde_json::from_str(&text).expect("the report is JSON")
+}
+
+fn number(report: &Value, pointer: &str) -> u64 {
+    report.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}: {report}"))
+}
+
+#[tokio::test]
+async fn a_closed_loop_counts_what_the_shop_then_shows() {
+    let fixture = Fixture::new().await;
+    let file = fixture.data().with_extension("report.json");
+    let path = file.to_string_lossy().into_owned();
+    let arguments = ["--seconds", "1", "--orders", "400", "--connections", "8", "--price", "3", "--json", &path];
+    let output = run(bench(&fixture, &arguments)).await;
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for word in ["throughput", "p50", "p99.9", "succeeded", "refused", "unknown", "audit: clean"] {
+        assert!(shown.contains(word), "{word}: {shown}");
+    }
+    let report = report(&file);
+    std::fs::remove_file(&file).expect("the report can be removed");
+    let succeeded = number(&report, "/checkouts/outcomes/succeeded");
+    // What this test counts by itself.
+    let shop = &fixture.shop;
+    let (mut paid, mut credit, mut stock) = (0, 0, 0);
+    for order in 0..400 {
+        paid += u64::from(shop.order(&order.to_string()).await.paid);
+    }
+    for id in 0..50 {
+        credit += shop.credit(&id.to_string()).await;
+        stock += shop.stock(&id.to_string()).await;
+    }
+    assert!(succeeded > 0 && paid == succeeded, "{paid} orders are paid, {succeeded} were counted");
+    assert_eq!(number(&report, "/audit/orders_paid"), paid);
+    assert_eq!(number(&report, "/audit/credit/before") - credit, 2 * 3 * paid);
+    assert_eq!(number(&report, "/audit/stock/before") - stock, 2 * paid);
+}
+
+#[tokio::test]
+async fn an_open_loop_sends_at_its_rate_and_refusals_are_counted_by_reason() {
+    let fixture = Fixture::new().await;
+    let file = fixture.data().with_extension("report.json");
+    let path = file.to_string_lossy().into_owned();
+    // Credit for some of the orders only.
+    let arguments = ["--seconds", "1", "--rate", "200", "--credit", "4", "--json", &path];
+    let output = run(bench(&fixture, &arguments)).await;
+    assert!(output.status.success(), "{output:?}");
+    let report = report(&file);
+    std::fs::remove_file(&file).expect("the report can be removed");
+    let refused = report.pointer("/checkouts/outcomes/refused").and_then(Value::as_object).expect("refusals by reason");
+    assert_eq!(refused.keys().collect::<Vec<_>>(), ["not-enough-credit"], "{report}");
+    let refusals: u64 = refused.values().filter_map(Value::as_u64).sum();
+    let succeeded = number(&report, "/checkouts/outcomes/succeeded");
+    // Fifty users, each of whom can pay two orders.
+    assert!((1..=100).contains(&succeeded), "{report}");
+    assert!((1..=210).contains(&(succeeded + refusals)), "200 were due: {report}");
+}
+
+#[tokio::test]
+async fn the_audit_finds_a_unit_that_no_order_took() {
+    let fixture = Fixture::new().await;
+    let arguments = ["--seconds", "2", "--orders", "20000", "--connections", "2"];
+    let mut command = bench(&fixture, &arguments);
+    let running = tokio::spawn(run({
+        command.env("NO_COLOR", "1");
+        command
+    }));
+    // Once the measurement runs, its data is complete.
+    let paid = async {
+        loop {
+            let answer = fixture.shop.client.get("/orders/find/0").await;
+            if answer.text().contains("\"paid\":true") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), paid).await.expect("the measurement begins");
+    fixture.shop.succeed("/stock/subtract/7/1").await;
+    let output = running.await.expect("the bench is waited for");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let shown = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(shown.contains("item 7") || shown.contains("item \"7\""), "the item is named: {shown}");
+}
+
+#[tokio::test]
+async fn a_shop_that_is_not_there_is_said_to_be_so() {
+    let mut fixture = Fixture::new().await;
+    let command = bench(&fixture, &["--seconds", "1", "--orders", "10"]);
+    fixture.kill();
+    let output = run(command).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("http://127.0.0.1:"), "{output:?}");
+}
