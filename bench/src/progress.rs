@@ -11,6 +11,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Often enough to look alive, seldom enough to cost nothing beside the load.
 const TICK: Duration = Duration::from_millis(200);
 
+const OF_TIME: &str = "{prefix:.bold} {bar:32.cyan/dim} {elapsed} · {msg}";
+const OF_COUNT: &str = "{prefix:.bold} {bar:32.cyan/dim} {human_pos} of {human_len} · {eta} left";
+const OF_WAIT: &str = "{prefix:.bold} {spinner:.cyan} {elapsed}";
+
 /// One line of progress.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -30,7 +34,7 @@ impl Progress {
     #[must_use]
     pub fn of_time(message: &str, duration: Duration) -> Self {
         let length_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let bar = bar(length_ms, "{prefix:.bold} {bar:32.cyan/dim} {elapsed} · {msg}");
+        let bar = bar(length_ms, OF_TIME);
         bar.set_prefix(message.to_owned());
         let measure = Measure::Time(duration);
         Self { bar, measure }
@@ -39,7 +43,7 @@ impl Progress {
     /// A bar that fills as things are done, of which there are `total`.
     #[must_use]
     pub fn of_count(message: &str, total: u64) -> Self {
-        let bar = bar(total, "{prefix:.bold} {bar:32.cyan/dim} {human_pos} of {human_len} · {eta} left");
+        let bar = bar(total, OF_COUNT);
         bar.set_prefix(message.to_owned());
         let measure = Measure::Count;
         Self { bar, measure }
@@ -48,7 +52,7 @@ impl Progress {
     /// Something of unknown length, such as one long request.
     #[must_use]
     pub fn of_wait(message: &str) -> Self {
-        let bar = bar(0, "{prefix:.bold} {spinner:.cyan} {elapsed}");
+        let bar = bar(0, OF_WAIT);
         bar.set_prefix(message.to_owned());
         let measure = Measure::Count;
         Self { bar, measure }
@@ -101,4 +105,27 @@ fn bar(length: u64, template: &str) -> ProgressBar {
 
 fn human(count: u64) -> indicatif::HumanCount {
     indicatif::HumanCount(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_can_be_parsed() {
+        for template in [OF_TIME, OF_COUNT, OF_WAIT] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[tokio::test]
+    async fn work_is_awaited_and_its_output_returned() {
+        let work = async {
+            tokio::time::sleep(2 * TICK).await;
+            7
+        };
+        let duration = Duration::from_secs(1);
+        assert_eq!(Progress::of_time("Working", duration).watch(work, || 1).await, 7);
+        assert_eq!(Progress::of_count("Working", 10).watch(async { 8 }, || 1).await, 8);
+    }
 }

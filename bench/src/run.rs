@@ -32,15 +32,17 @@ use crate::{
 
 /// Connections that prepare and audit, where fewer are measured with.
 const CONNECTIONS_MIN: usize = 64;
-/// How long the trial may take.
-const TRIAL: Duration = Duration::from_secs(2);
-/// A trial over sooner, because its orders ran out, says too little: it is repeated with ten times as many.
-const TRIAL_MIN: Duration = Duration::from_millis(500);
+/// A trial is a few moments of load of which the fastest counts: a server may be slow at first, and its neighbours on
+/// the machine slow it down now and then.
+const TRIAL_MOMENT: Duration = Duration::from_millis(250);
+const TRIAL_MOMENTS: usize = 8;
+/// A trial that has fewer whole moments, because its orders ran out, says too little: it is repeated with ten times as
+/// many.
+const TRIAL_MOMENTS_MIN: usize = 4;
 const TRIAL_ORDERS: u64 = 2_000;
 const TRIAL_ORDERS_MAX: u64 = 200_000;
-/// How many times as many orders are prepared as the trial used: a server may be twice as fast once it is warm, or
-/// once its neighbours on the machine are quiet.
-const TRIAL_MARGIN: f64 = 2.0;
+/// How many times as many orders are prepared as the trial's rate would use.
+const TRIAL_MARGIN: f64 = 1.5;
 /// Below this many the connections would each have too few.
 const ORDERS_MIN: u64 = 1_000;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -252,26 +254,42 @@ impl Bench<'_> {
         }
     }
 
-    /// Sends a few checkouts and says how many were answered per second.
+    /// Sends a few checkouts and says how many can be answered per second.
     async fn trial(&self) -> Result<f64> {
         let mut count = TRIAL_ORDERS;
         loop {
-            let (orders, claims) = self.prepare(count).await?;
-            let phase = self.phase(&orders, &claims, Pace::ClosedLoop, TRIAL);
-            let trial = phase.run(&Progress::of_time("Trying", TRIAL)).await?;
-            let answered = trial.tally.total() - trial.tally.of(Outcome::Unknown);
-            if answered == 0 {
-                return Err(Error::Api {
-                    request: "POST /orders/checkout/{order_id}".to_owned(),
-                    reason: format!("no checkout was answered in a trial: {:?}", trial.tally.unknown),
-                });
-            }
-            let took = trial.ran_out_after.unwrap_or(trial.elapsed);
-            if took >= TRIAL_MIN || count >= TRIAL_ORDERS_MAX {
-                return Ok(per_second(trial.tally.total(), took));
+            let moments = self.trial_moments(count).await?;
+            if moments.len() >= TRIAL_MOMENTS_MIN || count >= TRIAL_ORDERS_MAX {
+                return Ok(moments.into_iter().fold(0.0, f64::max));
             }
             count *= 10;
         }
+    }
+
+    /// How many of `count` orders were checked out per second, moment by moment until they ran out.
+    async fn trial_moments(&self, count: u64) -> Result<Vec<f64>> {
+        let (orders, claims) = self.prepare(count).await?;
+        let mut moments = Vec::new();
+        while moments.len() < TRIAL_MOMENTS {
+            let phase = self.phase(&orders, &claims, Pace::ClosedLoop, TRIAL_MOMENT);
+            let moment = phase.run(&Progress::of_time("Trying", TRIAL_MOMENT)).await?;
+            let sent = moment.tally.total();
+            if sent > 0 && sent == moment.tally.of(Outcome::Unknown) {
+                return Err(Error::Api {
+                    request: "POST /orders/checkout/{order_id}".to_owned(),
+                    reason: format!("no checkout was answered in a trial: {:?}", moment.tally.unknown),
+                });
+            }
+            let ran_out = moment.ran_out_after.is_some();
+            // The last orders may have gone in no time, which is no rate: it counts only where there is no other.
+            if !ran_out || moments.is_empty() {
+                moments.push(per_second(sent, moment.elapsed));
+            }
+            if ran_out {
+                break;
+            }
+        }
+        Ok(moments)
     }
 
     async fn run(&self, orders_count: u64, yardsticks: &mut [Yardstick]) -> Result<Run> {

@@ -1,5 +1,7 @@
 //! What makes figures less than they seem.
 
+use indicatif::HumanCount;
+
 use super::{Report, Series};
 use crate::outcome::Outcome;
 
@@ -16,14 +18,16 @@ pub(crate) fn notes(report: &Report, settled: bool) -> Vec<String> {
     if checkouts.counted_seconds + 1e-3 < report.load.seconds {
         notes.push(format!(
             "The {} orders ran out: the figures are of {:.1} s. Prepare more with --orders.",
-            report.data.orders, checkouts.counted_seconds
+            HumanCount(report.data.orders),
+            checkouts.counted_seconds
         ));
     }
     if let Some(schedule) = checkouts.schedule.as_ref().filter(|schedule| schedule.unsent > 0) {
         notes.push(format!(
             "The rate was not kept: {} of {} checkouts that came due were never sent, because every connection was \
              waiting for an answer. Their latencies are missing, so the true ones are worse.",
-            schedule.unsent, schedule.due
+            HumanCount(schedule.unsent),
+            HumanCount(schedule.due)
         ));
     }
     let unknown = checkouts.outcomes.of(Outcome::Unknown);

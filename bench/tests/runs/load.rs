@@ -22,7 +22,7 @@ async fn every_order_is_sent_once_and_the_run_says_when_there_are_none_left() {
     assert_eq!(report.checkouts.outcomes.succeeded, u64::from(ORDERS));
     assert_eq!(report.checkouts.outcomes.total(), u64::from(ORDERS));
     assert!(report.checkouts.counted_seconds < 119.0, "{}", report.checkouts.counted_seconds);
-    assert!(output.contains("The 2000 orders ran out"), "{output}");
+    assert!(output.contains("The 2,000 orders ran out"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

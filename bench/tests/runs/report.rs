@@ -38,12 +38,11 @@ async fn the_json_file_holds_the_whole_report() {
     assert_eq!(written.checkouts.outcomes.total(), 300);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_member_of_the_json_file_is_described_in_the_readme() {
+/// Checks that the README describes every member that this report has.
+pub(crate) fn assert_described(report: &Report) {
     let readme = include_str!("../../README.md");
-    let report = bench(&options(start(Fault::None).await)).await.0.unwrap();
     let mut members = Vec::new();
-    paths(&serde_json::to_value(&report).unwrap(), "", &mut members);
+    paths(&serde_json::to_value(report).expect("a report is JSON"), "", &mut members);
     assert!(members.len() > 50);
     let missing: Vec<_> = members
         .iter()
@@ -51,4 +50,16 @@ async fn every_member_of_the_json_file_is_described_in_the_readme() {
         .filter(|name| !readme.contains(&format!("`{name}`")))
         .collect();
     assert!(missing.is_empty(), "not described: {missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_of_the_json_file_is_described_in_the_readme() {
+    let closed = options(start(Fault::None).await);
+    assert_described(&bench(&closed).await.0.unwrap());
+    let open = Options {
+        rate: Some(10_000),
+        seconds: std::time::Duration::from_millis(100),
+        ..options(start(Fault::None).await)
+    };
+    assert_described(&bench(&open).await.0.unwrap());
 }
