@@ -41,12 +41,14 @@ const MARKER: [u8; 1] = [0];
 const META: u8 = 1;
 const EVENT: u8 = 2;
 const RECORD: u8 = 3;
+/// The bytes of a key that say what it is and where it belongs.
+const PLACE_BYTES: usize = 4;
 
 /// How many checkpoints lie on top of each other before they are merged into the tree's next level. More are cheaper
 /// to write and dearer to read.
-const RUNS_BEFORE_MERGE: u8 = 4;
+const RUNS_BEFORE_MERGE: u8 = 6;
 /// How large a table may get. Readers wait while the last table of a merge is flushed, so it must not be large.
-const TABLE_BYTES: u64 = 16 << 20;
+const TABLE_BYTES: u64 = 8 << 20;
 
 /// Why the base cannot be read or written.
 pub(crate) type BaseError = lsm_tree::Error;
@@ -62,7 +64,6 @@ pub(crate) struct Checkpoint {
 /// The base.
 pub(crate) struct Base {
     tree: AnyTree,
-    sequence: SequenceNumberCounter,
     stop: Arc<AtomicBool>,
 }
 
@@ -89,7 +90,7 @@ impl Base {
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
         sequence.fetch_max(next);
         visible.fetch_max(next);
-        Ok(Self { tree, sequence, stop })
+        Ok(Self { tree, stop })
     }
 
     /// Up to where the base makes the journal superfluous; `None` where it was never written.
@@ -140,7 +141,7 @@ impl Base {
         let mut ingestion = Ingestion { inner: self.tree.ingestion()?, stop: &self.stop, records: 0 };
         let Checkpoint { marker, partitions } = checkpoint;
         let value = [marker.frame.to_le_bytes(), marker.segment.to_le_bytes()].concat();
-        ingestion.inner.write(&MARKER, value)?;
+        ingestion.inner.write(MARKER, value)?;
         for partition in partitions {
             ingestion.inner.write(join(META, partition.place, &[]), meta_bytes(&partition.meta))?;
         }
@@ -170,10 +171,9 @@ impl Base {
             (self.tree.table_count(), self.tree.disk_space(), levels.collect::<Vec<_>>())
         };
         let before = shape();
-        let strategy =
-            Leveled::default().with_l0_threshold(RUNS_BEFORE_MERGE).with_table_target_size(TABLE_BYTES);
-        // No reader uses old versions: whatever is overwritten may go.
-        self.tree.compact(Arc::new(strategy), self.sequence.get())?;
+        let strategy = Leveled::default().with_l0_threshold(RUNS_BEFORE_MERGE).with_table_target_size(TABLE_BYTES);
+        // Nobody reads as of an earlier moment: whatever is overwritten, and the tables that were merged, may go at once.
+        self.tree.compact(Arc::new(strategy), SeqNo::MAX)?;
         Ok(shape() != before)
     }
 
@@ -213,14 +213,16 @@ impl Ingestion<'_> {
     }
 
     fn records(&mut self, place: Place, table: &Table) -> Result<(), BaseError> {
+        let mut full_key = join(RECORD, place, &[]);
         for (index, (key, slot)) in sorted(table).into_iter().enumerate() {
             if index % 1024 == 0 && self.stop.load(Ordering::Relaxed) {
                 return Err(stopped());
             }
-            let full_key = join(RECORD, place, key);
+            full_key.truncate(PLACE_BYTES);
+            full_key.extend_from_slice(key);
             match &slot.value {
-                Some(value) => self.inner.write(full_key, &value[..])?,
-                None => self.inner.write_tombstone(full_key)?,
+                Some(value) => self.inner.write(&full_key, &value[..])?,
+                None => self.inner.write_tombstone(&full_key)?,
             }
             self.records += 1;
         }
@@ -248,7 +250,7 @@ fn prefix(key: &[u8]) -> u128 {
 }
 
 fn join(kind: u8, place: Place, rest: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(4 + rest.len());
+    let mut key = Vec::with_capacity(PLACE_BYTES + rest.len());
     key.extend_from_slice(&[kind, place.service]);
     key.extend_from_slice(&place.partition.to_be_bytes());
     key.extend_from_slice(rest);

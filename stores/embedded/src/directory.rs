@@ -111,12 +111,8 @@ fn is_empty(directory: &Path) -> bool {
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let lock_path = path.join(LOCK);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(OpenError::io(&lock_path))?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(OpenError::io(&lock_path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: path.to_owned() }),

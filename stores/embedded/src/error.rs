@@ -57,11 +57,7 @@ pub enum OpenError {
 
 impl OpenError {
     pub(crate) fn corrupt(file: impl Into<PathBuf>, offset: u64, what: impl Into<String>) -> Self {
-        Self::Corrupt {
-            file: file.into(),
-            offset,
-            what: what.into(),
-        }
+        Self::Corrupt { file: file.into(), offset, what: what.into() }
     }
 
     /// For `map_err`.

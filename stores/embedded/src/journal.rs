@@ -30,11 +30,7 @@ impl Journal {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn new(
-        pool: Arc<Pool>,
-        current: Segment,
-        prepared: Vec<Segment>,
-    ) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(crate) fn new(pool: Arc<Pool>, current: Segment, prepared: Vec<Segment>) -> io::Result<(Self, JoinHandle<()>)> {
         // No capacity: one segment is ready at any time, in the hand of the thread that made it.
         let (sender, receiver) = sync_channel(0);
         let first_number = current.number + 1;

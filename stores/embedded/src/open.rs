@@ -113,11 +113,7 @@ fn apply(restored: &mut Restored, frame: u64, payload: &[u8]) -> Result<(), Stri
 }
 
 /// Makes the journal ready for the next frame.
-fn go_on(
-    pool: &Arc<Pool>,
-    marker: Marker,
-    tail: Option<Tail>,
-) -> std::io::Result<(Journal, thread::JoinHandle<()>)> {
+fn go_on(pool: &Arc<Pool>, marker: Marker, tail: Option<Tail>) -> std::io::Result<(Journal, thread::JoinHandle<()>)> {
     let (current, prepared) = match tail {
         None => (pool.make(1)?, Vec::new()),
         Some(tail) => {
@@ -140,10 +136,7 @@ fn start(shared: &Arc<Shared>, journal: Journal, preparer: thread::JoinHandle<()
         flusher: Some(spawn("journal-flusher", Box::new(move || flusher.run()))?),
         others: vec![
             preparer,
-            spawn(
-                "checkpoint",
-                Box::new(move || checkpoint::run_checkpoints(&checkpoints, &checkpoints_done)),
-            )?,
+            spawn("checkpoint", Box::new(move || checkpoint::run_checkpoints(&checkpoints, &checkpoints_done)))?,
             spawn("base-merge", Box::new(move || checkpoint::run_merges(&merges, &merge_wanted)))?,
         ],
     })

@@ -138,9 +138,7 @@ impl OpBuffer {
     }
 
     fn slice_mut(&mut self, range: Range<usize>) -> &mut [u8] {
-        self.bytes
-            .get_mut(range)
-            .expect("positions of words come from this buffer, and it only grows within a group")
+        self.bytes.get_mut(range).expect("positions of words come from this buffer, and it only grows within a group")
     }
 }
 
@@ -180,23 +178,15 @@ fn split_word(bytes: &[u8]) -> Option<(u8, Op<'_>, &[u8], &[u8])> {
         PUT => {
             let key_bytes = reader.u16()?;
             let value_bytes = reader.u32()?;
-            Op::Put {
-                key: reader.take(key_bytes.into())?,
-                value: reader.take(value_bytes as usize)?,
-            }
+            Op::Put { key: reader.take(key_bytes.into())?, value: reader.take(value_bytes as usize)? }
         }
         REMOVE => {
             let key_bytes = reader.u16()?;
-            Op::Remove {
-                key: reader.take(key_bytes.into())?,
-            }
+            Op::Remove { key: reader.take(key_bytes.into())? }
         }
         EVENT => {
             let event_bytes = reader.u32()?;
-            Op::Event {
-                number: reader.u64()?,
-                event: reader.take(event_bytes as usize)?,
-            }
+            Op::Event { number: reader.u64()?, event: reader.take(event_bytes as usize)? }
         }
         CURSOR => {
             let name_bytes = reader.u8()?;
@@ -266,20 +256,10 @@ mod tests {
         let bytes = words(&buffer);
         let read: Vec<_> = read(&bytes).collect();
         let expected = [
-            Op::Put {
-                key: b"key",
-                value: b"value",
-            },
+            Op::Put { key: b"key", value: b"value" },
             Op::Remove { key: b"" },
-            Op::Event {
-                number: 7,
-                event: b"happened",
-            },
-            Op::Cursor {
-                service: "stock",
-                partition: 3,
-                position: u64::MAX,
-            },
+            Op::Event { number: 7, event: b"happened" },
+            Op::Cursor { service: "stock", partition: 3, position: u64::MAX },
         ];
         assert_eq!(read, expected.map(Some));
     }

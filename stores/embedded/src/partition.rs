@@ -216,9 +216,8 @@ impl Partition {
     }
 
     fn replay_cursor(&mut self, service: &str, partition: PartitionIndex, position: u64) {
-        let same = |slot: &&mut CursorSlot| {
-            slot.cursor.log.partition == partition && &*slot.cursor.log.service == service
-        };
+        let same =
+            |slot: &&mut CursorSlot| slot.cursor.log.partition == partition && &*slot.cursor.log.service == service;
         match self.cursors.iter_mut().find(same) {
             Some(slot) => slot.cursor.position = position,
             None => {
@@ -234,12 +233,8 @@ impl Partition {
             return None;
         }
         self.freezes += 1;
-        let meta = PartitionMeta {
-            head: self.head,
-            log_end: self.log.end,
-            trim: self.log.trim,
-            cursors: self.cursors(),
-        };
+        let meta =
+            PartitionMeta { head: self.head, log_end: self.log.end, trim: self.log.trim, cursors: self.cursors() };
         Some(FrozenPartition { place, meta, records: self.records.freeze(), log: self.log.freeze() })
     }
 
@@ -249,3 +244,6 @@ impl Partition {
         self.records.thaw()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,12 +151,7 @@ impl Records {
             slot.value = value;
             return;
         }
-        let slot = Slot {
-            value,
-            word: None,
-            fresh: false,
-            journaled: false,
-        };
+        let slot = Slot { value, word: None, fresh: false, journaled: false };
         self.active.insert(Bytes::copy_from_slice(key), slot);
     }
 

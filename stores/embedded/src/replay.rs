@@ -5,8 +5,7 @@
 //! acknowledged is missing, and the database refuses to open.
 
 use std::{
-    fs,
-    io,
+    fs, io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -156,3 +155,6 @@ fn make_durable(path: &Path, start: usize, end: usize) -> Result<(), OpenError> 
     };
     rewrite().map_err(OpenError::io(path))
 }
+
+#[cfg(test)]
+mod tests;

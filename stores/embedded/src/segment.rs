@@ -27,7 +27,7 @@ use crate::{
 pub(crate) const FIRST_FRAME: usize = 4096;
 const MAGIC: [u8; 8] = *b"sagajrn\x01";
 const SPARES_MAX: usize = 4;
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// A segment open for appending.
 #[derive(Debug)]
@@ -83,8 +83,10 @@ impl Pool {
         let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
         let mut offset = 0;
         while offset < self.options.segment_bytes {
-            file.write_all_at(&ZEROS, offset)?;
-            offset += ZEROS.len() as u64;
+            let wanted = usize::try_from(self.options.segment_bytes - offset).unwrap_or(usize::MAX);
+            let zeros = ZEROS.get(..wanted).unwrap_or(&ZEROS);
+            file.write_all_at(zeros, offset)?;
+            offset += zeros.len() as u64;
         }
         Ok(file)
     }
@@ -102,7 +104,7 @@ impl Pool {
                 break;
             }
             let mut spares = self.spares();
-            let is_regular = fs::metadata(&path)?.len() <= self.options.segment_bytes.next_multiple_of(1 << 16);
+            let is_regular = fs::metadata(&path)?.len() <= self.options.segment_bytes;
             if is_regular && spares.len() < SPARES_MAX {
                 let spare = path.with_extension("spare");
                 fs::rename(&path, &spare)?;

@@ -94,8 +94,12 @@ impl Shared {
     /// Nothing that is not durable by now ever will be.
     pub(crate) fn poison(&self, reason: &str) {
         tracing::error!(directory = %self.options.directory.display(), reason, "the store is poisoned");
-        self.durability.poison(reason);
-        self.refusing.store(true, Ordering::SeqCst);
+        {
+            // So that whoever has been told of it finds that nothing is accepted any more.
+            let _open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            self.durability.poison(reason);
+            self.refusing.store(true, Ordering::SeqCst);
+        }
         self.base.stop();
         self.room.notify_waiters();
         self.bell.ring();

@@ -178,7 +178,7 @@ impl EmbeddedStore {
     }
 
     /// The base's answer. A damaged base poisons the store: what it has lost must not be taken for never written.
-    fn from_base<T>(&self, answer: Result<T, BaseError>) -> Result<T> {
+    fn answered<T>(&self, answer: Result<T, BaseError>) -> Result<T> {
         answer.map_err(|error| match error {
             BaseError::Io(error) => Error::Failed(format!("the base could not be read: {error}")),
             error => {
@@ -202,7 +202,7 @@ impl EmbeddedStore {
             }
             for &index in &unknown {
                 if let (Some(key), Some(record)) = (keys.get(index), snapshot.records.get_mut(index)) {
-                    *record = self.from_base(self.handle.shared.base.record(place, key))?;
+                    *record = self.answered(self.handle.shared.base.record(place, key))?;
                 }
             }
             let mut partition = lock(slot);
@@ -249,22 +249,28 @@ impl EmbeddedStore {
             Visibility::Committed => u64::MAX,
             Visibility::Durable => shared.durability.durable(),
         };
+        let mut entries = Vec::new();
+        let mut last = after;
         loop {
-            let found = lock(slot).log.read(after, limit, group_max);
-            let range = match found {
-                Found::Here(entries) => return Ok(entries),
+            let missing = limit - entries.len();
+            let range = match lock(slot).log.read(last, missing, group_max) {
+                Found::Here(newest) => {
+                    entries.extend(newest);
+                    return Ok(entries);
+                }
                 Found::InBase(range) => range,
             };
-            let mut entries = self.from_base(shared.base.events(place, range.clone(), limit))?;
-            let trim = lock(slot).log.trim;
-            entries.retain(|entry| entry.position > trim);
-            let first_needed = range.start().max(&(trim + 1)).to_owned();
-            let numbers = entries.iter().map(|entry| entry.position);
-            if !numbers.eq((first_needed..).take(entries.len())) {
-                self.from_base::<()>(Err(BaseError::Unrecoverable))?;
-            }
-            // Where all of it was trimmed while it was being read, there is more to find further on.
-            if !entries.is_empty() || limit == 0 {
+            let older = self.answered(shared.base.events(place, range.clone(), missing))?;
+            // Some may have been trimmed in the meantime, and the base may have dropped some of those already.
+            let first = (lock(slot).log.trim + 1).max(*range.start());
+            let older = older.into_iter().filter(|entry| entry.position >= first);
+            let numbered = (first..).zip(older).map(|(number, entry)| (entry.position == number).then_some(entry));
+            let older: Option<Vec<_>> = numbered.collect();
+            // Where nothing was trimmed, there must be something.
+            let older = older.filter(|older| !older.is_empty() || first > *range.start());
+            entries.extend(self.answered(older.ok_or(BaseError::Unrecoverable))?);
+            last = entries.last().map_or(first - 1, |entry| entry.position);
+            if entries.len() == limit {
                 return Ok(entries);
             }
         }

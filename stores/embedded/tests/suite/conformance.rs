@@ -1,17 +1,16 @@
 //! The embedded store passes the suite that every store passes, with checkpoints all the time and with none.
 
-mod common;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::Disk;
 use saga::{
     Durability, Partition, Store,
     conformance::{PARTITIONS, Reopen, Subject},
     store::{Commit, Committed, LogEntry, Result, Snapshot, Visibility},
 };
 use saga_store_embedded::{Embedded, EmbeddedStore};
+
+use crate::disk::Disk;
 
 /// A store, the database it belongs to, and the disk they are on.
 struct Subjected {
