@@ -13,7 +13,7 @@ use crate::{Participant, RequestId};
 /// Identifies a request across retries: the client's key, and a fingerprint of what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The client's key; at most 100 bytes.
+    /// The client's key; at most 128 bytes.
     pub key: Arc<str>,
     /// The same for the same request, and different for any other.
     pub fingerprint: u64,

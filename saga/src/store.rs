@@ -74,7 +74,7 @@ pub struct Write {
 }
 
 /// The longest key a store must accept.
-pub const KEY_BYTES_MAX: usize = 128;
+pub const KEY_BYTES_MAX: usize = 160;
 
 /// The longest value or event a store must accept.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What every HTTP service shares. It knows no domain.
+//! What every HTTP service shares, down to how a handler asks a partition of a service on the engine ([`call`]).
 //!
 //! ```text
 //!  socket ─▶ server::serve ─▶ metrics ─▶ route ─▶ Path<T>, Idempotency ─▶ handler ─▶ reply or Problem
