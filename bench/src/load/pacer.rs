@@ -83,12 +83,56 @@ fn pace(turns: &OpenTurns, start: Instant, duration: Duration) {
         issued = due;
         let pause = if elapsed < duration {
             turns.schedule.due_at(issued).min(duration).saturating_sub(elapsed)
-        } else if turns.due.available_permits() == 0 || elapsed >= duration + GRACE {
+        } else if turns.taken.load(Ordering::Relaxed) >= issued || elapsed >= duration + GRACE {
+            // Not by the permits left: one that was given to a worker is lost if this closes before the worker wakes.
             turns.due.close();
             return;
         } else {
             PAUSE_MIN
         };
         thread::sleep(pause.clamp(PAUSE_MIN, PAUSE_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everything_that_comes_due_is_given_out_in_order_and_not_before() {
+        let duration = Duration::from_millis(100);
+        let schedule = Schedule::new(2_000, duration);
+        let turns = Arc::new(OpenTurns::new(schedule));
+        let start = Instant::now();
+        let pacer = Pacer::start(&turns, start, duration).unwrap();
+        let mut given = 0;
+        while let Some(due) = turns.next().await {
+            assert_eq!(due, schedule.due_at(given));
+            assert!(start.elapsed() >= due);
+            given += 1;
+        }
+        assert_eq!(given, 200);
+        assert!(start.elapsed() >= duration);
+        drop(pacer);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_up_is_given_up_after_the_end() {
+        let duration = Duration::from_millis(10);
+        let turns = Arc::new(OpenTurns::new(Schedule::new(1_000, duration)));
+        let pacer = Pacer::start(&turns, Instant::now(), duration).unwrap();
+        tokio::time::sleep(duration + GRACE + Duration::from_millis(500)).await;
+        assert_eq!(turns.next().await, None);
+        drop(pacer);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_pacer_ends_it_at_once() {
+        let duration = Duration::from_secs(3_600);
+        let turns = Arc::new(OpenTurns::new(Schedule::new(1, duration)));
+        let started = Instant::now();
+        drop(Pacer::start(&turns, started, duration).unwrap());
+        assert!(started.elapsed() < Duration::from_secs(10));
+        assert_eq!(turns.next().await, None);
     }
 }
