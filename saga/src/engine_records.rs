@@ -123,3 +123,82 @@ impl Record for EngineRecord {
         matches!(self, Self::Bounds { .. } | Self::Writers { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Codec;
+
+    fn name(key: &EngineKey) -> Bytes {
+        store_key(|out| key.write_to(out))
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    struct Domain(&'static str);
+
+    impl Key for Domain {
+        fn write_to(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(self.0.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_two_keys_share_a_name_in_the_store() {
+        let keys = [
+            EngineKey::Answer("".into()),
+            EngineKey::Answer("b".into()),
+            EngineKey::Queued(0),
+            EngineKey::Queued(1),
+            EngineKey::QueueBounds,
+            EngineKey::Writers,
+        ];
+        let mut names: Vec<_> = keys.iter().map(name).collect();
+        // A participant's key that looks like one of the engine's.
+        names.extend(["", "b", "ab", "w"].map(|bytes| store_key(|out| write_domain_key(&Domain(bytes), out))));
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn the_queue_is_in_order_in_the_store() {
+        assert!(name(&EngineKey::Queued(255)) < name(&EngineKey::Queued(256)));
+    }
+
+    #[test]
+    fn the_last_writers_are_remembered_with_their_counts() {
+        let mut record = EngineRecord::Writers { commits: Vec::new() };
+        for writer in 0..20 {
+            record = record.with_commits(writer, writer + 100).with_commits(writer, writer + 200);
+        }
+        for writer in 0..12 {
+            assert_eq!(record.commits_of(writer), 0, "writer {writer} is long gone");
+        }
+        for writer in 12..20 {
+            assert_eq!(record.commits_of(writer), writer + 200);
+        }
+        // One that goes on committing is not forgotten for those who came later.
+        record = record.with_commits(12, 300);
+        for writer in 30..37 {
+            record = record.with_commits(writer, 1);
+        }
+        assert_eq!(record.commits_of(12), 300);
+    }
+
+    #[test]
+    fn every_record_comes_back_from_its_bytes() {
+        let records = [
+            EngineRecord::Answer { fingerprint: u64::MAX, recorded_at: 7, reply: Some(vec![0, 255]) },
+            EngineRecord::Answer { fingerprint: 0, recorded_at: 7, reply: None },
+            EngineRecord::Queued { key: "key".into(), recorded_at: 8 },
+            EngineRecord::Bounds { first: 3, next: 5 },
+            EngineRecord::Writers { commits: vec![(1, 2), (u64::MAX, 3)] },
+        ];
+        for record in records {
+            let mut bytes = Vec::new();
+            record.encode_to(&mut bytes);
+            assert_eq!(EngineRecord::decode_from(&bytes), Ok(record));
+        }
+    }
+}

@@ -177,3 +177,6 @@ impl<P: Participant> Desk<P> {
         self.pending.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -315,3 +315,6 @@ impl<P: Participant> Step<'_, P> {
         self.effects.notes.push(what);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,20 +17,20 @@ async fn two_towns(database: &MemoryDatabase) -> [Town; 2] {
 async fn both_make_progress(database: &MemoryDatabase) {
     let towns = two_towns(database).await;
     let mut deposits = Vec::new();
-    for index in 0..60 {
+    for (index, town) in (0..60).zip(towns.iter().cycle()) {
         let name = format!("account-{}", index % 6);
-        deposits.push(spawn_call(&towns[index % 2].bank, deposit(&name, 10), CallOptions::default()));
+        deposits.push(spawn_call(&town.bank, deposit(&name, 10), CallOptions::default()));
         tokio::task::yield_now().await;
     }
     for deposit in deposits {
         assert!(matches!(deposit.await.expect("no panic"), Ok(Reply::Balance(_))));
     }
     let mut transfers = Vec::new();
-    for index in 0..60 {
+    for (index, town) in (0..60).zip(towns.iter().cycle()) {
         let (from, to) = (format!("account-{}", index % 6), format!("account-{}", (index + 1) % 6));
         let away = transfer(&format!("transfer-{index}"), &from, &to, 3);
-        transfers.push(spawn_call(&towns[index % 2].bank, away, CallOptions::default()));
-        transfers.push(spawn_call(&towns[index % 2].bank, audit(&format!("audit-{index}")), CallOptions::default()));
+        transfers.push(spawn_call(&town.bank, away, CallOptions::default()));
+        transfers.push(spawn_call(&town.bank, audit(&format!("audit-{index}")), CallOptions::default()));
         tokio::task::yield_now().await;
     }
     for (index, done) in transfers.into_iter().enumerate() {

@@ -197,13 +197,24 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.load(&keys, &[]).await
     }
 
-    /// Brings records into the views. If the head is not the one that the views are of, that is a conflict.
+    /// Brings records into the views. If the head is not the one that the views are of, that is a conflict. A load that
+    /// fails is made again by itself: to begin the batch anew would lose all that was loaded for it before.
     pub(super) async fn load(&mut self, domain: &[P::Key], own: &[EngineKey]) -> store::Result<()> {
         self.metrics.loads(domain.len() + own.len());
         let domain_keys = domain.iter().map(|key| store_key(|out| write_domain_key(key, out)));
         let own_keys = own.iter().map(|key| store_key(|out| key.write_to(out)));
         let keys: Vec<_> = domain_keys.chain(own_keys).collect();
-        let snapshot = self.store.load(self.log.partition, &keys).await?;
+        let mut delay = BACKOFF.0;
+        let snapshot = loop {
+            match self.store.load(self.log.partition, &keys).await {
+                Err(error @ Error::Failed(_)) => {
+                    self.metrics.failure();
+                    tracing::warn!(log = %self.log, %error, "the store failed, trying again");
+                    self.pause(&mut delay).await;
+                }
+                loaded => break loaded?,
+            }
+        };
         if snapshot.head != self.head {
             return Err(Error::Conflict);
         }

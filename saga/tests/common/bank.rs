@@ -97,6 +97,9 @@ pub(crate) enum Stage {
     Refused,
 }
 
+/// Who waits for how much.
+pub(crate) type Waiters = Vec<(RequestId, u64)>;
+
 /// A record of either service; `waiters` live in memory only.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) enum State {
@@ -105,7 +108,7 @@ pub(crate) enum State {
         #[n(0)]
         balance: u64,
         #[cbor(skip)]
-        waiters: Vec<(RequestId, u64)>,
+        waiters: Waiters,
     },
     #[n(1)]
     Process {
@@ -184,7 +187,7 @@ impl Bank {
     fn account<'step>(
         step: &'step mut Step<'_, Self>,
         name: &str,
-    ) -> Result<(&'step mut u64, &'step mut Vec<(RequestId, u64)>), Missing> {
+    ) -> Result<(&'step mut u64, &'step mut Waiters), Missing> {
         let key = Name::Account(name.to_owned());
         if step.get(&key)?.is_none() {
             step.put(&key, State::Account { balance: 0, waiters: Vec::new() });

@@ -1,0 +1,78 @@
+//! A partition that may keep few records in memory gives the same results, and keeps few.
+
+mod common;
+
+use common::bank::Reply;
+use common::{
+    Town, audit, balance, balances, call, call_with, database, deposit, keyed, open_accounts, pass, settings,
+    spawn_call, transfer_around, wait_for,
+};
+use saga::{CallOptions, Settings};
+use store_memory::Persistence::Immediate;
+
+async fn forgetful_town(records_in_memory_max: usize) -> Town {
+    let database = database(Immediate, true);
+    let settings = Settings { records_in_memory_max, ..settings() };
+    Town::start(database.open("bank"), database.open("clerk"), settings).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_do_not_fit_are_loaded_again_with_the_same_results() {
+    for records_in_memory_max in [0, 1, 4] {
+        let town = forgetful_town(records_in_memory_max).await;
+        open_accounts(&town.bank, 20, 100).await;
+        transfer_around(&town.bank, 20, 4).await;
+        assert_eq!(balances(&town.bank, 20).await, [100; 20]);
+        for index in 0..20 {
+            assert_eq!(call(&town.bank, audit(&format!("audit-{index}"))).await, Ok(Reply::Audited(1)));
+        }
+        for index in 0..20 {
+            assert_eq!(call(&town.bank, audit(&format!("audit-{index}"))).await, Ok(Reply::Audited(1)), "not again");
+        }
+        for _ in 0..2 {
+            for index in 0..20 {
+                let reply = call_with(&town.bank, deposit("keyed", 1), keyed(&format!("key-{index}"), 1)).await;
+                assert_eq!(reply, Ok(Reply::Balance(index + 1)));
+            }
+        }
+        assert!(town.metric("records_loaded_total") > 100, "they did not fit");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_stays_bounded_when_there_are_only_reads() {
+    let town = forgetful_town(50).await;
+    for index in 0..2000 {
+        assert_eq!(balance(&town.bank, &format!("nobody-{index}")).await, 0);
+    }
+    pass(100).await;
+    let kept = town.metric("records_in_memory");
+    assert!(kept < 500, "{kept} records are in memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_stays_bounded_under_writes() {
+    let town = forgetful_town(50).await;
+    for index in 0..2000 {
+        assert_eq!(call(&town.bank, deposit(&format!("account-{index}"), 1)).await, Ok(Reply::Balance(1)));
+    }
+    pass(100).await;
+    let kept = town.metric("records_in_memory");
+    assert!(kept < 500, "{kept} records are in memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_in_records_stay_while_others_are_evicted() {
+    let town = forgetful_town(2).await;
+    let waiting: Vec<_> = (0..30)
+        .map(|index| spawn_call(&town.bank, wait_for(&format!("waiting-{index}"), 5), CallOptions::default()))
+        .collect();
+    pass(50).await;
+    open_accounts(&town.bank, 60, 1).await;
+    balances(&town.bank, 60).await;
+    for (index, waiting) in waiting.into_iter().enumerate() {
+        assert!(!waiting.is_finished());
+        call(&town.bank, deposit(&format!("waiting-{index}"), 6)).await.expect("a deposit");
+        assert_eq!(waiting.await.expect("no panic"), Ok(Reply::Balance(1)));
+    }
+}
