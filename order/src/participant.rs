@@ -302,8 +302,11 @@ fn initialise(step: &mut Step<'_, Orders>, orders: &[NewOrder]) -> Result<Reply,
         }
     }
     for new in orders {
-        let order = Order { lines: new.lines.clone(), total_cost: new.total_cost, ..Order::new(new.user.clone()) };
-        step.put(&OrderKey(new.order.clone()), order);
+        let key = OrderKey(new.order.clone());
+        // The names of attempts are made with this number, so it counts on.
+        let attempts = step.get(&key)?.map_or(0, |order| order.attempts);
+        let (lines, total_cost) = (new.lines.clone(), new.total_cost);
+        step.put(&key, Order { lines, total_cost, attempts, ..Order::new(new.user.clone()) });
     }
     Ok(Reply::Done)
 }

@@ -1,0 +1,206 @@
+//! Random plans under random schedules, with every fault that a plan can have: whatever happens, the invariants hold
+//! after every step, everything comes to rest, and one bookkeeper could have told the clients what they were told.
+
+#![expect(clippy::indexing_slicing, reason = "a test")]
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{FileFailurePersistence, TestCaseResult},
+};
+use sagamart_simulator::{Action, Market, Operation, Order, Partitions, Plan, ServiceName, Shop};
+
+const ITEMS: usize = 3;
+const USERS: usize = 2;
+const ORDERS: usize = 3;
+
+fn order() -> impl Strategy<Value = Order> {
+    (0..USERS, vec((0..ITEMS, 1_u64..3), 0..4)).prop_map(|(user, lines)| Order::new(user, lines))
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let (order, item, user) = (0..ORDERS, 0..ITEMS, 0..USERS);
+    prop_oneof![
+        8 => order.clone().prop_map(|order| Operation::Checkout { order }),
+        2 => order.clone().prop_map(|order| Operation::FindOrder { order }),
+        2 => (order, item.clone(), 1_u64..3)
+            .prop_map(|(order, item, quantity)| Operation::AddItem { order, item, quantity }),
+        2 => item.clone().prop_map(|item| Operation::FindItem { item }),
+        1 => (item.clone(), 1_u64..3).prop_map(|(item, quantity)| Operation::Add { item, quantity }),
+        2 => (item, 1_u64..4).prop_map(|(item, quantity)| Operation::Subtract { item, quantity }),
+        2 => user.clone().prop_map(|user| Operation::FindUser { user }),
+        1 => (user.clone(), 1_u64..3).prop_map(|(user, amount)| Operation::AddFunds { user, amount }),
+        2 => (user, 1_u64..4).prop_map(|(user, amount)| Operation::Pay { user, amount }),
+    ]
+}
+
+fn domains() -> impl Strategy<Value = Vec<Vec<ServiceName>>> {
+    use ServiceName::{Order, Payment, Stock};
+    prop::sample::select(vec![
+        vec![],
+        vec![vec![Order, Stock, Payment]],
+        vec![vec![Order], vec![Stock], vec![Payment]],
+        vec![vec![Order, Payment], vec![Stock]],
+        vec![vec![Stock]],
+    ])
+}
+
+prop_compose! {
+    fn plan()(
+        stock in vec(0_u64..4, ITEMS),
+        credit in vec(0_u64..8, USERS),
+        orders in vec(order(), ORDERS),
+        partitions in (1_u16..3, 1_u16..4, 1_u16..3),
+        placement in vec(0_u16..3, ITEMS),
+        operations in vec(operation(), 1..9),
+        parked_max in prop::sample::select(vec![0, 1, 2, 8]),
+        deadlines in any::<bool>(),
+        patience in any::<bool>(),
+        domains in domains(),
+        crashes_max in 0_u8..4,
+        overtakes_max in 0_u8..3,
+    ) -> Plan {
+        Plan {
+            shop: Shop { stock, credit, orders },
+            partitions: Partitions { order: partitions.0, stock: partitions.1, payment: partitions.2 },
+            placement: placement.into_iter().map(|place| place % partitions.1).collect(),
+            operations,
+            parked_max,
+            deadlines,
+            patience,
+            domains,
+            crashes_max,
+            overtaken: vec![ServiceName::Order, ServiceName::Stock, ServiceName::Payment],
+            overtakes_max,
+            ..Plan::default()
+        }
+    }
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Choice {
+    /// This one of what may happen, counted round.
+    Action(usize),
+    /// A delivery of these events, counted round: repeated, early, late or overlapping.
+    Delivery { subscription: usize, from: u64, length: u64 },
+}
+
+fn schedule() -> impl Strategy<Value = Vec<Choice>> {
+    let choice = prop_oneof![
+        4 => any::<u16>().prop_map(|choice| Choice::Action(choice.into())),
+        1 => (any::<u8>(), any::<u8>(), 1_u64..4).prop_map(|(subscription, from, length)| Choice::Delivery {
+            subscription: subscription.into(),
+            from: from.into(),
+            length,
+        }),
+    ];
+    vec(choice, 0..200)
+}
+
+fn action(market: &Market, choice: &Choice) -> Option<Action> {
+    match *choice {
+        Choice::Action(choice) => {
+            let mut actions = Vec::new();
+            market.actions(&mut actions);
+            (!actions.is_empty()).then(|| actions[choice % actions.len()].clone())
+        }
+        Choice::Delivery { subscription, from, length } => {
+            let subscriptions: Vec<_> = market.subscriptions().collect();
+            let (consumer, source) = subscriptions[subscription % subscriptions.len()];
+            let numbers = market.deliverable(consumer, source);
+            let count = (numbers.end() + 1).saturating_sub(*numbers.start());
+            let from = numbers.start() - 1 + from.checked_rem(count)?;
+            let to = (from + length).min(*numbers.end());
+            Some(Action::Deliver { consumer, source, from, to })
+        }
+    }
+}
+
+fn check(market: &Market) -> TestCaseResult {
+    prop_assert_eq!(market.violation(), None);
+    Ok(())
+}
+
+fn check_at_rest(market: &mut Market) -> TestCaseResult {
+    prop_assert!(market.settle(), "it does not come to rest");
+    check(market)?;
+    prop_assert_eq!(market.violation_at_rest(), None, "{:#?}", market);
+    let plan = market.plan();
+    prop_assert!(
+        market.history().is_strictly_serializable(&plan.shop, &plan.operations),
+        "no bookkeeper could have given these answers: {:#?}",
+        market.history().entries()
+    );
+    Ok(())
+}
+
+/// The schedule in words, for whoever has to understand a failure.
+fn run(plan: Plan, schedule: &[Choice]) -> Result<Market, TestCaseError> {
+    let mut market = Market::new(plan);
+    let mut story = Vec::new();
+    for choice in schedule {
+        let Some(action) = action(&market, choice) else { continue };
+        story.push(format!("{action:?}"));
+        market.apply(&action);
+        check(&market).map_err(|error| told(error, &story))?;
+    }
+    check_at_rest(&mut market).map_err(|error| told(error, &story))?;
+    Ok(market)
+}
+
+fn told(error: TestCaseError, story: &[String]) -> TestCaseError {
+    TestCaseError::fail(format!("{error}\nafter:\n  {}", story.join("\n  ")))
+}
+
+/// `PROPTEST_CASES` in the environment asks for another number.
+fn config(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schedules.regressions");
+    let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(kept)) as Box<_>);
+    ProptestConfig { cases, failure_persistence, max_shrink_iters: 20_000, ..default }
+}
+
+proptest! {
+    #![proptest_config(config(3_000))]
+
+    #[test]
+    fn every_schedule_keeps_the_promises(plan in plan(), schedule in schedule()) {
+        run(plan, &schedule)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    #[test]
+    fn repeating_every_message_changes_nothing(plan in plan(), schedule in schedule()) {
+        let mut market = Market::new(plan);
+        for choice in &schedule {
+            let Some(action) = action(&market, choice) else { continue };
+            market.apply(&action);
+            repeat_every_message(&market)?;
+        }
+        check_at_rest(&mut market)?;
+    }
+}
+
+/// Delivers every event that was consumed and is kept once more, alone and all together.
+fn repeat_every_message(market: &Market) -> TestCaseResult {
+    let mut actions = Vec::new();
+    let mut repeated = market.clone();
+    for (consumer, source) in market.subscriptions() {
+        let consumed = market.consumed(consumer, source);
+        let first = *market.deliverable(consumer, source).start();
+        for from in first - 1..consumed {
+            actions.push(Action::Deliver { consumer, source, from, to: from + 1 });
+            actions.push(Action::Deliver { consumer, source, from, to: consumed });
+        }
+    }
+    for action in actions {
+        repeated.apply(&action);
+    }
+    prop_assert!(repeated == *market);
+    Ok(())
+}
