@@ -33,6 +33,12 @@ pub trait Key: Clone + Eq + Ord + Hash + Debug + Send + Sync + 'static {
     fn write_to(&self, out: &mut Vec<u8>);
 }
 
+impl Key for String {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+}
+
 /// The state under one key.
 pub trait Record: Codec + Clone + Debug + Send + Sync + 'static {
     /// Whether the record has a part that lives in memory only, such as callers who wait. It is then kept in memory.

@@ -1,0 +1,179 @@
+//! Booking a trip: a seat, a room, and the money, from three services with a database each. Nobody coordinates them:
+//! each reacts to what the others did, and gives back what it took when a later one says no.
+//!
+//! ```text
+//!   Trip ──▶ flight ── SeatTaken ──▶ hotel ── RoomTaken ──▶ payment
+//!            ▲  ▲                    │   ▲                  │    │
+//!            │  └─── HotelFull, ─────┘   └──── Declined ────┘    │
+//!            │       RoomReturned                                │
+//!            └────────────────────── Paid ───────────────────────┘
+//! ```
+//!
+//! Run it with `cargo run --package saga --example trip`.
+
+#![expect(clippy::print_stdout, reason = "an example tells its story")]
+
+use saga::{
+    CallError, CallOptions, Destinations, Input, Metrics, Missing, Participant, Partition, RequestId, Service,
+    Settings, Step, Timestamp,
+    minicbor::{self, Decode, Encode},
+};
+use store_memory::MemoryDatabase;
+
+/// Who books, and for how much. It travels with every event, so that nobody has to ask anybody.
+#[derive(Clone, Debug, Encode, Decode)]
+struct Trip(#[n(0)] String, #[n(1)] i64);
+
+/// What happened: facts, in the past tense.
+#[derive(Clone, Debug, Encode, Decode)]
+#[rustfmt::skip]
+enum Event {
+    #[n(0)] SeatTaken(#[n(0)] Trip),
+    #[n(1)] RoomTaken(#[n(0)] Trip),
+    #[n(2)] HotelFull(#[n(0)] Trip),
+    #[n(3)] Paid(#[n(0)] Trip),
+    #[n(4)] Declined(#[n(0)] Trip),
+    #[n(5)] RoomReturned(#[n(0)] Trip),
+}
+use Event::{Declined, HotelFull, Paid, RoomReturned, RoomTaken, SeatTaken};
+
+/// What the services keep: how much is left, and who waits for the end of a booking.
+#[derive(Clone, Debug, Encode, Decode)]
+#[rustfmt::skip]
+enum Record {
+    #[n(0)] Left(#[n(0)] i64),
+    // No caller survives a restart, so none is stored.
+    #[n(1)] Caller(#[cbor(skip)] Option<RequestId>),
+}
+
+impl saga::Record for Record {
+    fn is_pinned(&self) -> bool {
+        matches!(self, Self::Caller(Some(_)))
+    }
+}
+
+/// The three services. In earnest each would be a crate, a process and a type of its own.
+enum Agency {
+    Flight,
+    Hotel,
+    Payment,
+}
+
+impl Participant for Agency {
+    type Key = String;
+    type Record = Record;
+    type Command = Trip;
+    type Reply = String;
+    type Event = Event;
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Flight => "flight",
+            Self::Hotel => "hotel",
+            Self::Payment => "payment",
+        }
+    }
+
+    /// The whole choreography. What one call does to records, events and replies is one commit, together with the note
+    /// that the input was consumed.
+    fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
+        match (self, input) {
+            (Self::Flight, Input::Command { request, command: trip }) => {
+                if self.take(step, 1)? {
+                    step.put(&trip.0, Record::Caller(Some(request)));
+                    step.emit(SeatTaken(trip.clone()));
+                } else {
+                    step.reply(request, "sorry, the plane is full".into());
+                }
+            }
+            (Self::Hotel, Input::Event(SeatTaken(trip))) => {
+                let happened = if self.take(step, 1)? { RoomTaken } else { HotelFull };
+                step.emit(happened(trip.clone()));
+            }
+            (Self::Payment, Input::Event(RoomTaken(trip))) => {
+                let happened = if self.take(step, trip.1)? { Paid } else { Declined };
+                step.emit(happened(trip.clone()));
+            }
+            (Self::Flight, Input::Event(Paid(trip))) => answer(step, trip, "booked")?,
+            // Compensations give back, so they cannot fail.
+            (Self::Hotel, Input::Event(Declined(trip))) => {
+                self.take(step, -1)?;
+                step.emit(RoomReturned(trip.clone()));
+            }
+            (Self::Flight, Input::Event(RoomReturned(trip))) => {
+                self.take(step, -1)?;
+                answer(step, trip, "sorry, there is not enough money")?;
+            }
+            (Self::Flight, Input::Event(HotelFull(trip))) => {
+                self.take(step, -1)?;
+                answer(step, trip, "sorry, the hotel is full")?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Which events this service has to see, and in which of its partitions.
+    fn destinations(&self, event: &Event, _: Partition, to: &mut Destinations) {
+        if let (Self::Flight, Paid(_) | RoomReturned(_) | HotelFull(_))
+        | (Self::Hotel, SeatTaken(_) | Declined(_))
+        | (Self::Payment, RoomTaken(_)) = (self, event)
+        {
+            to.add(0);
+        }
+    }
+
+    fn committed(&self, own: &Event, _: Timestamp) {
+        println!("  {:8} {own:?}", self.name());
+    }
+}
+
+impl Agency {
+    /// Takes seats, rooms or money, if there is as much; fewer than none are given back.
+    fn take(&self, step: &mut Step<'_, Self>, quantity: i64) -> Result<bool, Missing> {
+        let key = "left".to_owned();
+        let left = match (step.get(&key)?, self) {
+            (Some(Record::Left(left)), _) => *left,
+            (_, Self::Flight) => 3,
+            (_, Self::Hotel) => 2,
+            (_, Self::Payment) => 1000,
+        };
+        let is_enough = quantity <= left;
+        if is_enough {
+            step.put(&key, Record::Left(left - quantity));
+        }
+        Ok(is_enough)
+    }
+}
+
+/// Tells whoever waits for the trip how it ended.
+fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: &str) -> Result<(), Missing> {
+    if let Some(Record::Caller(Some(request))) = step.get(&trip.0)?.cloned() {
+        step.reply(request, text.into());
+    }
+    step.remove(&trip.0);
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), CallError> {
+    let service = |agency: Agency| {
+        let database = MemoryDatabase::default().open(agency.name());
+        Service::new(agency, database, 1, Settings::default(), Metrics::default())
+    };
+    let [mut flight, mut hotel, mut payment] = [Agency::Flight, Agency::Hotel, Agency::Payment].map(service);
+    hotel.consume(&mut flight);
+    hotel.consume(&mut payment);
+    payment.consume(&mut hotel);
+    flight.consume(&mut hotel);
+    flight.consume(&mut payment);
+    let desk = flight.handle();
+    let _running = [flight.start(), hotel.start(), payment.start()];
+
+    for (traveller, price) in [("Ann", 300), ("Bob", 900), ("Cleo", 300), ("Dan", 300)] {
+        println!("{traveller} wants a trip for {price}:");
+        let told = desk.call(0, Trip(traveller.into(), price), CallOptions::default()).await?;
+        println!("  -> {told}\n");
+    }
+    Ok(())
+}
