@@ -17,8 +17,10 @@ use crate::{
 
 /// How long a call is repeated before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a read may take: longer than any server's own bound on waiting for checkouts that have not ended.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch initialisation of a million orders may take a server minutes.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How much of an unexpected answer an error quotes.
 const QUOTE_CHARACTERS_MAX: usize = 200;
@@ -40,7 +42,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(target: Arc<Target>) -> Self {
-        Self { connection: Connection::new(target, TIMEOUT) }
+        Self { connection: Connection::new(target, READ_TIMEOUT) }
     }
 
     /// Reads a record; `None` when the server says, by any 4xx, that there is none.
@@ -73,6 +75,10 @@ impl Api {
             .ensure_open()
             .await
             .map_err(|source| Error::Unreachable { url: self.connection.target().url().to_owned(), source })?;
+        self.connection.set_timeout(match method {
+            Method::Get => READ_TIMEOUT,
+            Method::Post => CHANGE_TIMEOUT,
+        });
         let write_path = |request: &mut Vec<u8>| request.extend_from_slice(path.as_bytes());
         match self.connection.exchange(method, write_path).await {
             Ok(answer) => Ok((answer.status, answer.body.to_vec())),
