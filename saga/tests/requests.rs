@@ -86,14 +86,7 @@ async fn stopping_answers_what_is_queued_and_then_takes_nothing_more() {
     assert_eq!(call(&bank, deposit("account", 1)).await, Err(CallError::Stopped));
     flusher.abort();
     let town = Town::of(&database).await;
-    flusher_of(&database).await;
     assert_eq!(balance(&town.bank, "account").await, 50);
-}
-
-/// Makes everything durable.
-async fn flusher_of(database: &store_memory::MemoryDatabase) {
-    database.persist_all();
-    tokio::task::yield_now().await;
 }
 
 #[tokio::test(start_paused = true)]

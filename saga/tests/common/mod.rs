@@ -96,15 +96,18 @@ impl Town {
 
     /// What the metrics say under `name`, over all services and partitions.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let mut registry = prometheus_client::registry::Registry::default();
-        self.metrics.register(&mut registry);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics are text");
-        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-        let values: Vec<u64> =
-            lines.map(|line| line.rsplit(' ').next().expect("a value").parse().expect("a number")).collect();
-        values.iter().sum()
+        metric(&self.metrics, name)
     }
+}
+
+/// What `metrics` say under `name`, over all services and partitions.
+pub(crate) fn metric(metrics: &Metrics, name: &str) -> u64 {
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics are text");
+    let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    lines.map(|line| line.rsplit(' ').next().expect("a value").parse::<u64>().expect("a number")).sum()
 }
 
 /// Where a command is carried out.
