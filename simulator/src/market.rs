@@ -11,8 +11,9 @@ mod logs;
 mod node;
 mod rest;
 mod role;
+mod seen;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use order::{Orders, Stage};
 use payment::Payment;
@@ -88,6 +89,12 @@ impl Market {
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The events that were emitted on the way here and what the holds noted, by name.
+    #[must_use]
+    pub fn seen(&self) -> BTreeSet<&'static str> {
+        self.addresses().flat_map(|address| self.node(address).seen().marks()).collect()
     }
 
     /// Every partition.

@@ -3,12 +3,15 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test")]
 
+use std::collections::BTreeSet;
+
 use proptest::{
     collection::vec,
     prelude::*,
-    test_runner::{FileFailurePersistence, TestCaseResult},
+    strategy::ValueTree,
+    test_runner::{FileFailurePersistence, TestCaseResult, TestRunner},
 };
-use sagamart_simulator::{Action, Market, Operation, Order, Partitions, Plan, ServiceName, Shop};
+use sagamart_simulator::{Action, Entry, Market, Operation, Order, Partitions, Plan, ServiceName, Shop};
 
 const ITEMS: usize = 3;
 const USERS: usize = 2;
@@ -203,4 +206,49 @@ fn repeat_every_message(market: &Market) -> TestCaseResult {
     }
     prop_assert!(repeated == *market);
     Ok(())
+}
+
+/// Everything that the protocol can do is done by some schedule; what it must never do is checked after every step.
+#[test]
+fn the_schedules_reach_every_event_and_every_answer() {
+    let mut unseen: BTreeSet<&str> = BTreeSet::from([
+        "CheckoutStarted",
+        "CheckoutCompleted",
+        "CheckoutCancelled",
+        "StockReserved",
+        "StockRefused",
+        "StockWithdrawn",
+        "PaymentAuthorized",
+        "PaymentRefused",
+        "parked",
+        "unparked",
+        "committed",
+        "released",
+        "tombstone",
+    ]);
+    let mut unheard: BTreeSet<&str> = BTreeSet::from([
+        "Done",
+        "Units",
+        "Credit",
+        "Found",
+        "OutOfStock",
+        "NotEnoughCredit",
+        "Empty",
+        "Paid",
+        "InCheckout",
+        "Busy",
+        "Timeout",
+    ]);
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..1_000 {
+        let (plan, schedule) = (plan(), schedule()).new_tree(&mut runner).expect("a plan").current();
+        let market = run(plan, &schedule).expect("the promises are kept");
+        unseen.retain(|mark| !market.seen().contains(mark));
+        for entry in market.history().entries() {
+            let Entry::Ended(_, outcome) = entry else { continue };
+            let outcome = format!("{outcome:?}");
+            unheard.retain(|name| !outcome.starts_with(name));
+        }
+    }
+    assert!(unseen.is_empty() && unheard.is_empty(), "never seen: {unseen:?}, never heard: {unheard:?}");
 }

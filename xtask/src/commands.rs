@@ -67,9 +67,10 @@ impl Check {
             Self::Advisories => advisories::check(workspace),
             Self::Lengths => lengths::check(workspace),
             Self::Links => links::check(workspace),
-            Self::Clippy => {
-                quiet(workspace, &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
-            }
+            Self::Clippy => quiet(
+                workspace,
+                &["clippy", "--keep-going", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
+            ),
             Self::Docs => docs(workspace),
         }
     }
@@ -105,8 +106,14 @@ fn quiet(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
 }
 
 fn docs(workspace: &Workspace) -> Result<String> {
-    let mut command =
-        workspace.cargo(&["doc", "--workspace", "--no-deps", "--all-features", "--document-private-items"]);
+    let mut command = workspace.cargo(&[
+        "doc",
+        "--keep-going",
+        "--workspace",
+        "--no-deps",
+        "--all-features",
+        "--document-private-items",
+    ]);
     process::run(command.env("RUSTDOCFLAGS", "-D warnings"), COMPILE_TIMEOUT)?;
     Ok("clean".to_owned())
 }

@@ -12,7 +12,7 @@ use std::{
 use contract::{CheckoutId, Event};
 use saga::{Codec, Deadline, Input, Partition, RequestId, Solo, Timestamp};
 
-use super::{Address, log::Log, role::Role};
+use super::{Address, log::Log, role::Role, seen::Seen};
 use crate::{
     Mutant,
     plan::Setup,
@@ -81,11 +81,12 @@ struct State<K, R> {
 /// One partition.
 pub(crate) struct Node<P: Role> {
     state: State<P::Key, P::Record>,
+    seen: Seen,
 }
 
 impl<P: Role> Clone for Node<P> {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone() }
+        Self { state: self.state.clone(), seen: self.seen }
     }
 }
 
@@ -119,7 +120,7 @@ impl<P: Role> Node<P> {
             outbox: Answers::new(),
             away: false,
         };
-        let mut node = Self { state };
+        let mut node = Self { state, seen: Seen::default() };
         for command in P::initial(setup, partition) {
             node.run(setup, Input::Command { request: RequestId(u64::MAX), command: &command });
         }
@@ -154,18 +155,27 @@ impl<P: Role> Node<P> {
 
     /// Runs the step, and puts what comes out of it where it goes.
     fn step(&mut self, setup: &Setup, input: Input<'_, P>) -> Answers {
-        let saga::Outcome { events, replies, notes: _ } = self.run(setup, input);
+        let saga::Outcome { events, replies, notes } = self.run(setup, input);
+        let mut seen = self.seen;
         let stored = self.stored();
+        for note in notes {
+            seen.note(note);
+            if matches!(note, "anomaly" | "shortfall") {
+                stored.facts.broken.get_or_insert("a decision does not find what it decides about");
+            }
+        }
         for event in events {
             let event = match setup.plan.mutant {
                 Some(mutant) => mutant.changed_event(event),
                 None => Some(event),
             };
             if let Some(event) = event {
+                seen.event(&event);
                 stored.facts.note(&event);
                 stored.log.append(event);
             }
         }
+        self.seen = seen;
         let replies = replies.into_iter().map(|(request, reply)| (request, P::outcome(setup, &reply)));
         let replies: Vec<_> = replies.collect();
         for (RequestId(request), outcome) in replies {

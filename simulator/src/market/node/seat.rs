@@ -8,7 +8,7 @@ use saga::{Destinations, Input, RequestId};
 use super::{Answers, Facts, Node, open_deadlines};
 use crate::{
     Mutant,
-    market::{Address, log::Log, partitions, role::Role},
+    market::{Address, log::Log, partitions, role::Role, seen::Seen},
     plan::Setup,
 };
 
@@ -16,6 +16,7 @@ use crate::{
 pub(crate) trait Seat {
     fn log(&self) -> &Log;
     fn facts(&self) -> &Facts;
+    fn seen(&self) -> Seen;
     fn cursor(&self, source: Address) -> u64;
     /// The cursor, and the end of the log, that a crash would leave.
     fn durable_cursor(&self, source: Address) -> u64;
@@ -58,6 +59,10 @@ impl<P: Role> Seat for Node<P> {
 
     fn facts(&self) -> &Facts {
         &self.state.stored.facts
+    }
+
+    fn seen(&self) -> Seen {
+        self.seen
     }
 
     fn cursor(&self, source: Address) -> u64 {
