@@ -69,7 +69,18 @@ impl Check {
             Self::Links => links::check(workspace),
             Self::Clippy => quiet(
                 workspace,
-                &["clippy", "--keep-going", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
+                &[
+                    "clippy",
+                    "--keep-going",
+                    "--workspace",
+                    "--all-targets",
+                    "--all-features",
+                    "--",
+                    "-D",
+                    "warnings",
+                    "-D",
+                    "clippy::too_many_lines",
+                ],
             ),
             Self::Docs => docs(workspace),
         }
