@@ -1,7 +1,5 @@
 //! Schedules that once broke a promise.
 
-#![expect(clippy::indexing_slicing, reason = "a test")]
-
 use sagamart_simulator::{Action, Address, Market, Operation, Order, Plan, ServiceName, Shop};
 
 /// Runs `schedule`, brings the market to rest, and checks everything on the way.
