@@ -8,6 +8,9 @@ use crate::outcome::Outcome;
 /// Above this share the generator is likely what limits the throughput.
 const BUSY_MAX: f64 = 0.9;
 
+/// Rounds of the same load that differ by more than this factor were not taken on the same machine, so to speak.
+const SPREAD_MAX: f64 = 1.5;
+
 /// Everything about a run that a reader should know before believing its figures.
 pub(crate) fn notes(report: &Report, settled: bool) -> Vec<String> {
     let mut notes = Vec::new();
@@ -40,13 +43,28 @@ pub(crate) fn notes(report: &Report, settled: bool) -> Vec<String> {
         notes.push(format!("Connecting failed {} times.", checkouts.connect_failures));
     }
     let yardsticks = report.baseline.iter().flat_map(|baseline| &baseline.yardsticks);
-    let all = yardsticks.map(|yardstick| &yardstick.requests).chain([checkouts]);
-    if all.into_iter().any(|series: &Series| series.generator.busy > BUSY_MAX) {
+    let all: Vec<&Series> = yardsticks.map(|yardstick| &yardstick.requests).chain([checkouts]).collect();
+    if all.iter().any(|series| series.generator.busy > BUSY_MAX) {
         notes.push(
             "The load generator's threads were busy nearly all the time: some figures may be its own limit. Try more \
              --threads."
                 .to_owned(),
         );
     }
+    let spread = all.iter().map(|series| spread(series)).fold(1.0, f64::max);
+    if spread > SPREAD_MAX {
+        notes.push(format!(
+            "Rounds of the same load differ by a factor of up to {spread:.1}: the machine had other work, or the server \
+             was not steady. Measure again when it is quiet."
+        ));
+    }
     notes
+}
+
+/// How many times as fast the fastest round was as the slowest.
+fn spread(series: &Series) -> f64 {
+    let rounds = &series.rounds_succeeded_per_second;
+    let fastest = rounds.iter().copied().fold(0.0, f64::max);
+    let slowest = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    if slowest > 0.0 { fastest / slowest } else { 1.0 }
 }

@@ -91,6 +91,9 @@ fn whatever_makes_figures_less_than_they_seem_is_noted() {
     let mut busy = report();
     busy.checkouts.generator.busy = 0.95;
     assert!(noted(&busy, "load generator"));
+    let mut unsteady = report();
+    unsteady.checkouts.rounds_succeeded_per_second = vec![100.0, 160.0, 120.0];
+    assert!(noted(&unsteady, "a factor of up to 1.6"));
 }
 
 #[test]
