@@ -56,6 +56,16 @@ impl Row {
     }
 }
 
+impl Row {
+    /// What happened, step by step, where a promise was broken.
+    #[must_use]
+    pub fn story(&self) -> Option<String> {
+        let Verdict::Broken { promise, schedule, history } = &self.verdict else { return None };
+        let steps = schedule.iter().map(|step| format!("  {step}\n")).collect::<String>();
+        Some(format!("broken: {promise}\n{steps}clients saw: {}\n", history.join(", ")))
+    }
+}
+
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Configuration { name, what, .. } = &self.configuration;
@@ -90,6 +100,22 @@ impl Report {
     pub fn mutants(&self) -> (usize, usize) {
         let mutants = || self.rows.iter().filter(|row| row.configuration.plan.mutant.is_some());
         (mutants().filter(|row| row.is_as_expected()).count(), mutants().count())
+    }
+}
+
+impl fmt::Display for Report {
+    /// One line for each configuration, the story of everything unexpected, and the sums.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            writeln!(formatter, "{row}")?;
+            if let (false, Some(story)) = (row.is_as_expected(), row.story()) {
+                writeln!(formatter, "{story}")?;
+            }
+        }
+        let states: usize = self.rows.iter().map(|row| row.states).sum();
+        let (caught, mutants) = self.mutants();
+        let plans = self.rows.len() - mutants;
+        write!(formatter, "{plans} plans, {states} states, {caught} of {mutants} missing guards noticed")
     }
 }
 

@@ -4,16 +4,13 @@
 
 use sagamart_simulator::{
     Mutant,
-    check::{self, Report, Verdict},
+    check::{self, Report},
 };
 
 fn searched(deep: bool) -> Report {
-    check::run_telling(deep, |row| {
-        println!("{row}");
-        if let (false, Verdict::Broken { schedule, history, .. }) = (row.is_as_expected(), &row.verdict) {
-            println!("  {}\n  clients: {}", schedule.join("\n  "), history.join(", "));
-        }
-    })
+    let report = check::run(deep);
+    println!("{report}");
+    report
 }
 
 #[test]

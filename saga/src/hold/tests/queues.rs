@@ -51,15 +51,14 @@ fn a_saga_holds_all_it_wants_or_nothing() {
 
 #[test]
 fn a_saga_is_served_only_when_it_is_first_in_all_its_queues() {
-    let mut books = Books::new([('a', 1), ('b', 1)]);
-    books.request(1, &[('a', 1)]);
+    let mut books = Books::new([('a', 3), ('b', 1)]);
+    books.request(1, &[('a', 2)]);
     books.request(2, &[('b', 1)]);
-    books.request(3, &[('a', 1)]);
+    books.request(3, &[('a', 2)]);
     books.request(4, &[('a', 1), ('b', 1)]);
-    // There is enough of both now, but the third saga was before the fourth.
+    // There is enough of both for the fourth saga now, but the third one wants the first pool and was before it.
     assert_eq!(books.release(2), []);
-    assert_eq!(books.release(1), [held(3)]);
-    assert_eq!(books.release(3), [held(4)]);
+    assert_eq!(books.release(1), [held(3), held(4)]);
 }
 
 #[test]
