@@ -193,6 +193,10 @@ impl Serve {
         let metrics = registry.sub_registry_with_prefix(PREFIX);
         let (mut market, routes) = market::start(stores, &settings, checkout_timeout, metrics);
         let readiness = Readiness::new();
+        readiness.state_durability(match self.store {
+            StoreKind::Embedded => "flushed to disk before each answer",
+            StoreKind::Memory => "none: kept in memory",
+        });
         let kinds = [order::problems::ALL, stock::problems::ALL, payment::problems::ALL, web::call::KINDS].concat();
         let site = Site { about: about(), readiness: readiness.clone(), registry, kinds };
         let (router, _) = site.router(routes);

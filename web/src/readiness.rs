@@ -31,6 +31,7 @@ pub struct Readiness {
 #[derive(Default)]
 struct Shared {
     phase: Phase,
+    durability: Option<&'static str>,
     checks: Vec<(&'static str, Check)>,
 }
 
@@ -50,6 +51,9 @@ pub struct Report {
     pub ready: bool,
     /// Why they are not; empty when they are.
     pub reasons: Vec<String>,
+    /// What an answer promises to survive, where the process said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durability: Option<&'static str>,
 }
 
 impl fmt::Debug for Readiness {
@@ -69,6 +73,11 @@ impl Readiness {
     /// block.
     pub fn check(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
         self.shared().checks.push((name, Box::new(check)));
+    }
+
+    /// Says what an answer promises to survive, for people and benchmarks that read the probe.
+    pub fn state_durability(&self, durability: &'static str) {
+        self.shared().durability = Some(durability);
     }
 
     /// The process has started. Does nothing once it is draining.
@@ -104,7 +113,7 @@ impl Readiness {
         let failures =
             shared.checks.iter().filter_map(|(name, check)| check().err().map(|reason| format!("{name}: {reason}")));
         let reasons: Vec<String> = phase.into_iter().chain(failures).collect();
-        Report { ready: reasons.is_empty(), reasons }
+        Report { ready: reasons.is_empty(), reasons, durability: shared.durability }
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
