@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: the same request again gets the same reply again, and its effect happens once.
 
-use sagamart_black_box::{Answer, Fixture, Settings, load::in_parallel};
+use std::time::Duration;
+
+use sagamart_black_box::{Answer, Client, Fixture, Market, NoAnswer, Outcome, Settings, audit, load::in_parallel};
 use serde_json::Value;
 
 fn same(first: &Answer, second: &Answer) {
@@ -222,7 +224,7 @@ async fn after_a_kill_under_load_every_key_resolves_to_one_effect() {
             async move { drop(client.try_post_with_key(&path, &key).await) }
         });
         let load = tokio::spawn(load);
-        tokio::time::sleep(std::time::Duration::from_millis(20 + 15 * round)).await;
+        tokio::time::sleep(Duration::from_millis(20 + 15 * round)).await;
         fixture.kill();
         load.await.expect("the load does not panic");
         fixture.restart().await;
@@ -239,4 +241,45 @@ async fn after_a_kill_under_load_every_key_resolves_to_one_effect() {
     }
     let created: Value = fixture.shop.client.post_with_key("/payment/create_user", "new").await.json();
     assert!(created.is_object());
+}
+
+#[tokio::test]
+async fn a_checkout_repeated_after_a_kill_under_its_key_gets_the_answer_it_had() {
+    let mut fixture = Fixture::with(Settings::partitions(2)).await;
+    let mut market = Market::default();
+    let items = market.add_items(&fixture.shop, 5, 1, 400).await;
+    let users = market.add_users(&fixture.shop, 5, 300).await;
+    let mut lost = 0;
+    for round in 0..6_u64 {
+        let pairs = users.iter().cycle().zip(items.iter().cycle().skip(2)).take(400);
+        let wanted = pairs.map(|(user, item)| (user.clone(), vec![(item.clone(), 1)])).collect();
+        let first = market.place(&fixture.shop, wanted).await;
+        let orders: Vec<String> = market.orders.iter().skip(first).map(|placed| placed.order.clone()).collect();
+        let load = tokio::spawn(check_out_with_keys(fixture.shop.client.clone(), orders.clone()));
+        tokio::time::sleep(Duration::from_millis(15 + 10 * round)).await;
+        fixture.kill();
+        let before = load.await.expect("the load does not panic");
+        fixture.restart().await;
+        let after = check_out_with_keys(fixture.shop.client.clone(), orders).await;
+        for ((placed, before), after) in market.orders.iter_mut().skip(first).zip(before).zip(after) {
+            let after = after.expect("a running server answers");
+            match before {
+                Ok(before) => same(&before, &after),
+                Err(_) => lost += 1,
+            }
+            placed.answers.push(Outcome::of(Ok(after)));
+        }
+        audit(&fixture.shop, &market).await;
+    }
+    assert!(lost > 0, "the kills hit running checkouts");
+    assert_eq!(market.count(0, "succeeded"), 1_500, "the credit of all users, and not one more");
+}
+
+/// Checks out each order under a key of its own, the same whenever it is called.
+async fn check_out_with_keys(client: Client, orders: Vec<String>) -> Vec<Result<Answer, NoAnswer>> {
+    in_parallel(16, orders, move |order| {
+        let client = client.clone();
+        async move { client.try_post_with_key(&format!("/orders/checkout/{order}"), &order).await }
+    })
+    .await
 }
