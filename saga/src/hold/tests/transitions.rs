@@ -146,6 +146,15 @@ fn a_decision_is_obeyed_even_where_the_hold_was_lost() {
 }
 
 #[test]
+fn a_decision_without_a_hold_leaves_the_holds_of_others_alone() {
+    let mut books = Books::new([('a', 5)]);
+    books.request(2, &[('a', 1)]);
+    books.commit(1, &[('a', 3)]);
+    assert_eq!(books.balance('a'), (2, 1));
+    assert!(books.pools[&'a'].has_holds());
+}
+
+#[test]
 fn a_decision_for_a_parked_saga_takes_and_gives_up_its_places() {
     let mut books = Books::new([('a', 5)]);
     books.request(1, &[('a', 4)]);
@@ -153,6 +162,7 @@ fn a_decision_for_a_parked_saga_takes_and_gives_up_its_places() {
     books.request(3, &[('a', 3)]);
     // Two of five are gone for good: the third saga, who is first now, still has to wait for the first one's hold.
     assert_eq!(books.commit(2, &[('a', 2)]), []);
+    assert_eq!(books.pools[&'a'].parked().len(), 1);
     assert_eq!(books.release(1), [held(3)]);
     assert_eq!(books.balance('a'), (3, 3));
 }
