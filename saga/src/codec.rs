@@ -1,7 +1,7 @@
 //! How records, events and replies become bytes: one format byte, then CBOR with numbered fields (`minicbor`), so that
 //! fields and variants can be added without breaking what is on disk or on the wire.
 
-/// The format that [`Codec::encode`] writes.
+/// The format that [`Codec::encode_to`] writes.
 pub const FORMAT: u8 = 1;
 
 /// Why bytes could not be understood. Never skipped: a partition that meets one halts with an alert.

@@ -1,7 +1,7 @@
 //! The model checker: every schedule of small plans, on the steps that ship.
 //!
 //! Each [`Configuration`] is a plan that says which faults are possible; the search visits every state that any
-//! schedule leads to, and stops at the first one that breaks a promise. A configuration with a [`Mutant`] is there to
+//! schedule leads to, and stops at the first one that breaks a promise. A configuration with a [`Mutant`](crate::Mutant) is there to
 //! be broken: it shows that the search would notice if the guard were missing.
 
 mod configurations;
@@ -33,7 +33,7 @@ pub enum Verdict {
     Holds,
     /// A state breaks one.
     Broken {
-        /// Which.
+        /// Which, or how.
         promise: &'static str,
         /// What happens on the way to it, in order; as short as can be.
         schedule: Vec<String>,

@@ -60,7 +60,12 @@ pub(super) fn search(configuration: Configuration) -> Row {
     let completes = discoveries.remove(COMPLETES).is_some();
     let verdict = match discoveries.into_iter().next() {
         Some((promise, path)) => {
-            let history = path.last_state().history().entries().iter().map(|entry| format!("{entry:?}")).collect();
+            let last = path.last_state();
+            let promise = last
+                .violation()
+                .or_else(|| last.is_at_rest().then(|| last.violation_at_rest()).flatten())
+                .unwrap_or(promise);
+            let history = last.history().entries().iter().map(|entry| format!("{entry:?}")).collect();
             let schedule = path.into_actions().iter().map(|action| format!("{action:?}")).collect();
             Verdict::Broken { promise, schedule, history }
         }
