@@ -1,6 +1,6 @@
 //! The benchmark of a shop with the order/stock/payment API: load, referee and report.
 //!
-//! [`run`] prepares data through the public API, measures **first-time checkouts** (no order is ever sent twice), and
+//! [`run()`] prepares data through the public API, measures **first-time checkouts** (no order is ever sent twice), and
 //! ends with an audit that compares everything the shop keeps with what it answered. It works with any server that has
 //! this API. What its figures mean and how they are taken is in this crate's `README.md`.
 //!

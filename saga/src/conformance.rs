@@ -304,7 +304,7 @@ pub fn prove(claim: &str, run: impl Future<Output = Outcome>) {
 
 /// Makes a module of tests, one for each claim of the suite.
 ///
-/// The first argument names the module, the second is an expression for the [`Subject`](crate::conformance::Subject),
+/// The first argument names the module, the second is an expression for the [`Subject`],
 /// evaluated anew inside each test's runtime.
 #[macro_export]
 macro_rules! conformance_tests {
