@@ -90,8 +90,9 @@ pub struct Commit {
     pub events: Vec<Bytes>,
     /// Cursors that moved, each log at most once.
     pub cursors: Vec<Cursor>,
-    /// Events up to and including this number are needed by nobody any more: the store may drop them at any time
-    /// from now on. 0 drops nothing; it never moves back.
+    /// Events up to and including this number are needed by nobody any more: the store may drop them once this commit is
+    /// durable (before that, a crash could bring back a consumer that has not consumed them). A number beyond the end
+    /// of the log, this commit's own events included, means the end. 0 drops nothing; it never moves back.
     pub trim: u64,
 }
 
