@@ -106,9 +106,10 @@ pub(crate) fn run_merges(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
 
 fn merge(shared: &Shared) -> Result<bool, Failure> {
     shared.options.check(FaultPoint::Compaction)?;
-    Ok(shared.base.compact_once()?)
+    Ok(shared.base.merge_once()?)
 }
 
+/// Does nothing where the base is stopped before what was frozen is durable.
 fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
     let started = Instant::now();
     let (checkpoint, newest_group) = freeze(shared);
@@ -116,7 +117,11 @@ fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
     check(FaultPoint::CheckpointFrozen)?;
 
     shared.durability.request(newest_group);
-    shared.bell.wait_until(|| shared.base.is_stopped() || shared.durability.durable() >= newest_group);
+    let is_durable = || shared.durability.durable() >= newest_group;
+    shared.bell.wait_until(|| shared.base.is_stopped() || is_durable());
+    if !is_durable() {
+        return Ok(());
+    }
     let ingestion = shared.base.ingest(&checkpoint)?;
     check(FaultPoint::CheckpointWritten)?;
     let records = ingestion.install()?;
@@ -136,6 +141,9 @@ fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
 fn freeze(shared: &Shared) -> (Checkpoint, u64) {
     // In this order: the frames after the marker's are all in this segment or later ones.
     let segment = shared.segment.load(Ordering::SeqCst);
+    for service in shared.services() {
+        service.partitions.iter().for_each(|partition| lock(partition).records.prepare_freeze());
+    }
     // Alone, so that it is one cut through all partitions. It takes a microsecond for each of them.
     let open = shared.open.write().unwrap_or_else(PoisonError::into_inner);
     shared.dirty_bytes.store(0, Ordering::Relaxed);

@@ -40,7 +40,16 @@ pub(crate) struct Directory {
     pub(crate) identity: u64,
     pub(crate) services: Vec<ServiceMeta>,
     /// Held for its lock, which the operating system releases however the process ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a process that was just started still has it, too.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(directory = %self.path.display(), %error, "could not be unlocked");
+        }
+    }
 }
 
 impl Directory {
@@ -58,7 +67,7 @@ impl Directory {
             Some(known) => known,
             None => (create(path).map_err(OpenError::io(path))?, Vec::new()),
         };
-        Ok(Self { path: path.to_owned(), identity, services, _lock: lock })
+        Ok(Self { path: path.to_owned(), identity, services, lock })
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -187,7 +196,7 @@ mod tests {
         let identity = directory.identity;
         drop(directory);
         let directory = reopened(&path).unwrap();
-        assert_eq!((directory.identity, directory.services), (identity, vec![service]));
+        assert_eq!((directory.identity, &directory.services[..]), (identity, &[service][..]));
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub(crate) type Table = HashMap<Bytes, Slot, RandomState>;
 pub(crate) struct Records {
     active: Table,
     frozen: Option<Arc<Table>>,
+    /// Empty, for the next freeze.
+    next: Table,
     absent_keys: usize,
 }
 
@@ -135,9 +137,9 @@ impl Records {
     }
 
     /// Remembers that nothing is under `key`: neither here nor in the base.
-    pub(crate) fn note_absent(&mut self, key: &Bytes) {
+    pub(crate) fn note_absent(&mut self, key: Bytes) {
         if self.absent_keys < ABSENT_KEYS_MAX
-            && let Entry::Vacant(entry) = self.active.entry(key.clone())
+            && let Entry::Vacant(entry) = self.active.entry(key)
         {
             self.absent_keys += 1;
             entry.insert(Slot { value: None, word: None, fresh: true, journaled: false });
@@ -155,11 +157,16 @@ impl Records {
         self.active.insert(Bytes::copy_from_slice(key), slot);
     }
 
-    /// Sets the active table aside, to be written into the base, and starts an empty one of the same capacity (so that
-    /// a steady load never waits for a table to grow).
+    /// Makes the table that the next freeze begins, of the same capacity as the last one had, so that a steady load never
+    /// waits for a table to grow.
+    pub(crate) fn prepare_freeze(&mut self) {
+        self.next = Table::with_capacity_and_hasher(self.active.len(), RandomState::default());
+    }
+
+    /// Sets the active table aside, to be written into the base, and starts an empty one.
     pub(crate) fn freeze(&mut self) -> Arc<Table> {
         debug_assert!(self.frozen.is_none(), "one checkpoint at a time");
-        let next = Table::with_capacity_and_hasher(self.active.len(), RandomState::default());
+        let next = std::mem::take(&mut self.next);
         let frozen = Arc::new(std::mem::replace(&mut self.active, next));
         self.frozen = Some(Arc::clone(&frozen));
         self.absent_keys = 0;

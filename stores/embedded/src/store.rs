@@ -189,34 +189,21 @@ impl EmbeddedStore {
         })
     }
 
-    fn load_now(&self, partition: PartitionIndex, keys: &[Bytes]) -> Result<Snapshot> {
-        let (place, slot) = self.slot(partition)?;
-        loop {
-            let (mut snapshot, unknown, freezes) = {
-                let partition = lock(slot);
-                let (snapshot, unknown) = partition.load(keys);
-                (snapshot, unknown, partition.freezes)
-            };
-            if unknown.is_empty() {
-                return Ok(snapshot);
-            }
-            for &index in &unknown {
-                if let (Some(key), Some(record)) = (keys.get(index), snapshot.records.get_mut(index)) {
-                    *record = self.answered(self.handle.shared.base.record(place, key))?;
-                }
-            }
-            let mut partition = lock(slot);
-            if partition.freezes != freezes {
-                // The base may have been read after later commits reached it: not all of one moment.
-                continue;
-            }
-            for &index in &unknown {
-                if let (Some(key), Some(None)) = (keys.get(index), snapshot.records.get(index)) {
-                    partition.records.note_absent(key);
-                }
-            }
-            return Ok(snapshot);
+    /// What memory knows, which of the keys it knows nothing about, and how often the partition was frozen by then.
+    fn load_from_memory(slot: &Mutex<Partition>, keys: &[Bytes]) -> (Snapshot, Vec<usize>, u64) {
+        let partition = lock(slot);
+        let (snapshot, unknown) = partition.load(keys);
+        (snapshot, unknown, partition.freezes)
+    }
+
+    /// Whether the partition was not frozen since: later commits may have reached the base then, before it was read.
+    fn confirm_load(slot: &Mutex<Partition>, freezes: u64, absent: impl Iterator<Item = Bytes>) -> bool {
+        let mut partition = lock(slot);
+        let confirmed = partition.freezes == freezes;
+        if confirmed {
+            absent.for_each(|key| partition.records.note_absent(key));
         }
+        confirmed
     }
 
     fn commit_now(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {
@@ -251,7 +238,7 @@ impl EmbeddedStore {
         };
         let mut entries = Vec::new();
         let mut last = after;
-        loop {
+        while entries.len() < limit {
             let missing = limit - entries.len();
             let range = match lock(slot).log.read(last, missing, group_max) {
                 Found::Here(newest) => {
@@ -270,16 +257,34 @@ impl EmbeddedStore {
             let older = older.filter(|older| !older.is_empty() || first > *range.start());
             entries.extend(self.answered(older.ok_or(BaseError::Unrecoverable))?);
             last = entries.last().map_or(first - 1, |entry| entry.position);
-            if entries.len() == limit {
-                return Ok(entries);
-            }
         }
+        Ok(entries)
     }
 }
 
 impl Store for EmbeddedStore {
     async fn load(&self, partition: PartitionIndex, keys: &[Bytes]) -> Result<Snapshot> {
-        self.load_now(partition, keys)
+        let (place, slot) = self.slot(partition)?;
+        let base = &self.handle.shared.base;
+        loop {
+            let (mut snapshot, unknown, freezes) = Self::load_from_memory(slot, keys);
+            if unknown.is_empty() {
+                return Ok(snapshot);
+            }
+            base.readable().await;
+            let mut absent = Vec::new();
+            for index in unknown {
+                if let (Some(key), Some(record)) = (keys.get(index), snapshot.records.get_mut(index)) {
+                    *record = self.answered(base.record(place, key))?;
+                    if record.is_none() {
+                        absent.push(key.clone());
+                    }
+                }
+            }
+            if Self::confirm_load(slot, freezes, absent.into_iter()) {
+                return Ok(snapshot);
+            }
+        }
     }
 
     async fn commit(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {

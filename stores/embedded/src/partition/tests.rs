@@ -168,7 +168,7 @@ impl World {
         }
         let record = self.base.records.get(key).cloned();
         if record.is_none() {
-            self.partition.records.note_absent(key);
+            self.partition.records.note_absent(key.clone());
         }
         record
     }

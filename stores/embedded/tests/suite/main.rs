@@ -3,6 +3,8 @@
 //! The modules are marked as tests for the lints that let tests unwrap, index and print.
 
 #[cfg(test)]
+mod backlog;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod damage;
