@@ -117,7 +117,7 @@ pub(crate) enum Error {
 }
 
 /// One for every two processors: the rest is for the network's share of the work, the flusher, and the clients of a
-/// machine that runs them too. Measured on two processors, where one thread served a quarter more than two.
+/// machine that runs them too. Measured on two processors, where one thread served a tenth more than two.
 fn half_the_processors() -> u16 {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors / 2).unwrap_or(u16::MAX).max(1)
