@@ -148,3 +148,55 @@ async fn a_slow_disk_delays_answers_and_falsifies_none() {
     server.kill();
     recovered(&sound, directory.path(), &market).await;
 }
+
+/// For each answer 200 in what strace saw: whether a write and then a completed flush came since the answer before.
+fn flushed_before_each_answer(trace: &str) -> Vec<bool> {
+    let (mut written, mut flushed, mut answers) = (false, false, Vec::new());
+    for line in trace.lines() {
+        if line.contains("\"HTTP/1.1 200") {
+            answers.push(flushed);
+            (written, flushed) = (false, false);
+        } else if line.contains(" pwrite64(") {
+            written = true;
+        } else if line.contains("fdatasync") && line.ends_with("= 0") {
+            flushed |= written;
+        }
+    }
+    answers
+}
+
+/// A kill leaves what was written in the system's cache, so it takes the system calls to see what a power cut would.
+#[tokio::test]
+async fn no_answer_leaves_before_what_it_says_is_flushed() {
+    const PAYMENTS: usize = 40;
+    let directory = tempfile::tempdir().expect("a directory");
+    let trace = directory.path().join("trace");
+    let strace = ["strace", "-D", "-f", "-qq", "-e", "trace=pwrite64,fdatasync,sendto,write,writev", "-o"];
+    let settings = Settings {
+        wrapper: strace.map(str::to_owned).into_iter().chain([trace.to_string_lossy().into_owned()]).collect(),
+        ..Settings::default()
+    };
+    let server = Server::start(&settings, &directory.path().join("data")).await;
+    let shop = server.shop();
+    let user = shop.create_user().await;
+    // One after the other, so that no answer can lean on another one's flush.
+    for _ in 0..PAYMENTS {
+        shop.succeed(&format!("/payment/add_funds/{user}/1")).await;
+    }
+    let exit = server.terminate().await;
+    assert!(exit.status.success(), "{exit:?}");
+    let seen = flushed_before_each_answer(&std::fs::read_to_string(&trace).expect("what strace saw"));
+    assert!(seen.len() > PAYMENTS, "each answer was seen: {}", seen.len());
+    assert_eq!(seen.iter().rev().take(PAYMENTS).filter(|flushed| **flushed).count(), PAYMENTS, "{seen:?}");
+}
+
+#[test]
+fn an_answer_before_its_flush_would_be_noticed() {
+    let write = "7 pwrite64(9, \"…\", 184, 4096) = 184\n";
+    let (flush, answer) = ("7 fdatasync(9) = 0\n", "8 sendto(12, \"HTTP/1.1 200 OK\\r\\n\"..., 140) = 140\n");
+    let resumed = "7 fdatasync(9 <unfinished ...>\n8 write(1, \"x\", 1) = 1\n7 <... fdatasync resumed>) = 0\n";
+    assert_eq!(flushed_before_each_answer(&[write, flush, answer, write, resumed, answer].concat()), [true, true]);
+    assert_eq!(flushed_before_each_answer(&[write, answer, flush].concat()), [false]);
+    assert_eq!(flushed_before_each_answer(&[flush, write, answer].concat()), [false]);
+    assert_eq!(flushed_before_each_answer(&[write, flush, answer, answer].concat()), [true, false]);
+}
