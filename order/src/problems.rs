@@ -53,8 +53,8 @@ pub static NOT_ENOUGH_CREDIT: Kind = Kind::new(
     "not-enough-credit",
     StatusCode::PAYMENT_REQUIRED,
     "Not enough credit",
-    "The user named by `user_id` has less credit than asked for, and would have even if everything that running \
-     checkouts hold were given back. Nothing was changed. It may succeed once funds were added.",
+    "The order's user, or the one named by `user_id`, has less credit than asked for, and would have even if everything \
+     that running checkouts hold were given back. Nothing was changed. It may succeed once funds were added.",
 );
 
 /// All of them.

@@ -129,11 +129,12 @@ async fn health_is_told_apart_from_readiness() {
 }
 
 /// The families that dashboards are built on, with their types.
-const FAMILIES: [(&str, &str); 12] = [
+const FAMILIES: [(&str, &str); 13] = [
     ("sagamart_sagas", "counter"),
     ("sagamart_saga_duration_seconds", "histogram"),
     ("sagamart_sagas_in_flight", "gauge"),
     ("sagamart_sagas_stuck", "gauge"),
+    ("sagamart_steps_noted", "counter"),
     ("sagamart_log_lag_events", "gauge"),
     ("sagamart_log_retained_events", "gauge"),
     ("sagamart_requests_waiting", "gauge"),
@@ -184,6 +185,8 @@ async fn metrics_are_well_formed_and_count_what_happened() {
         (Some(3.0), Some(1.0), Some(2.0))
     );
     assert_eq!(metrics.sum("sagamart_saga_duration_seconds_count", &[]), Some(6.0));
+    let released = metrics.sum("sagamart_steps_noted_total", &[("service", "stock"), ("note", "released")]);
+    assert_eq!(released, Some(1.0), "the one that could not be paid was compensated");
     assert_eq!(metrics.sum("sagamart_sagas_in_flight", &[]), Some(0.0));
     assert_eq!(metrics.sum("sagamart_sagas_stuck", &[]), Some(0.0));
     assert!(metrics.sum("sagamart_flush_duration_seconds_count", &[]).is_some_and(|flushes| flushes > 0.0));
