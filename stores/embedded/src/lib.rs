@@ -88,6 +88,7 @@ mod segment;
 mod shared;
 mod stats;
 mod store;
+mod table;
 
 pub use error::{OpenError, ServiceError};
 pub use options::{FaultHook, FaultPoint, Flush, FlushObserver, Options};

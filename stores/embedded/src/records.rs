@@ -6,15 +6,14 @@
 //!              last freeze into the base
 //! ```
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 
-use crate::ops::OpBuffer;
+use crate::{
+    ops::OpBuffer,
+    table::{self, Entry},
+};
 
 /// How many keys known to be absent a partition remembers between two freezes. They are remembered between the load
 /// that misses and the commit that puts the record, so this bounds what idle questions for unknown keys can take.
@@ -61,7 +60,7 @@ impl Slot {
 }
 
 /// Keys and what is known of them.
-pub(crate) type Table = HashMap<Bytes, Slot, RandomState>;
+pub(crate) type Table = table::Table<Slot>;
 
 /// The records of one partition that the base does not hold yet.
 #[derive(Debug, Default)]
@@ -85,53 +84,54 @@ impl Records {
 
     /// Stages `value` under `key`, as part of `group`.
     pub(crate) fn put(&mut self, group: u64, key: Bytes, value: Bytes, ops: &mut OpBuffer) {
-        let mut entry = match self.active.entry(key) {
+        let mut entry = match self.active.entry(&key) {
             Entry::Vacant(entry) => {
-                let at = ops.put(entry.key(), &value);
-                entry.insert(Slot::staged(Some(value), Word { group, at }));
+                let at = ops.put(&key, &value);
+                entry.insert(key, Slot::staged(Some(value), Word { group, at }));
                 return;
             }
             Entry::Occupied(entry) => entry,
         };
-        let slot = entry.get();
+        let slot = &mut entry.get_mut().value;
         let open_word = slot.word_in(group);
         let fits = slot.value.as_ref().is_some_and(|old| old.len() == value.len());
-        match open_word {
-            Some(at) if fits => ops.replace_value(at, entry.key().len(), &value),
-            Some(at) => ops.strike(at),
-            None => {}
-        }
         let at = match open_word {
-            Some(at) if fits => at,
-            _ => ops.put(entry.key(), &value),
+            Some(at) if fits => {
+                ops.replace_value(at, key.len(), &value);
+                at
+            }
+            _ => {
+                open_word.into_iter().for_each(|at| ops.strike(at));
+                ops.put(&key, &value)
+            }
         };
-        self.absent_keys -= usize::from(entry.get().is_absence());
-        entry.get_mut().restage(Some(value), Word { group, at });
+        self.absent_keys -= usize::from(slot.is_absence());
+        slot.restage(Some(value), Word { group, at });
     }
 
     /// Stages the removal of `key`, as part of `group`.
     pub(crate) fn remove(&mut self, group: u64, key: Bytes, ops: &mut OpBuffer) {
-        let mut entry = match self.active.entry(key) {
+        let mut entry = match self.active.entry(&key) {
             Entry::Vacant(entry) => {
-                let at = ops.remove(entry.key());
-                entry.insert(Slot::staged(None, Word { group, at }));
+                let at = ops.remove(&key);
+                entry.insert(key, Slot::staged(None, Word { group, at }));
                 return;
             }
             Entry::Occupied(entry) => entry,
         };
-        let open_word = entry.get().word_in(group);
-        if let Some(at) = open_word {
-            ops.strike(at);
-        }
-        self.absent_keys -= usize::from(entry.get().is_absence());
-        if !entry.get().fresh {
-            let at = ops.remove(entry.key());
-            entry.get_mut().restage(None, Word { group, at });
+        let slot = &mut entry.get_mut().value;
+        let open_word = slot.word_in(group);
+        open_word.into_iter().for_each(|at| ops.strike(at));
+        self.absent_keys -= usize::from(slot.is_absence());
+        if !slot.fresh {
+            let at = ops.remove(&key);
+            slot.restage(None, Word { group, at });
             return;
         }
         // It came and went between two freezes: the base never hears of it, and within one group nor does the journal.
-        let (key, slot) = entry.remove_entry();
-        if slot.journaled || (slot.word.is_some() && open_word.is_none()) {
+        let is_journaled = slot.journaled || (slot.word.is_some() && open_word.is_none());
+        entry.remove();
+        if is_journaled {
             ops.remove(&key);
         }
     }
@@ -139,28 +139,29 @@ impl Records {
     /// Remembers that nothing is under `key`: neither here nor in the base.
     pub(crate) fn note_absent(&mut self, key: Bytes) {
         if self.absent_keys < ABSENT_KEYS_MAX
-            && let Entry::Vacant(entry) = self.active.entry(key)
+            && let Entry::Vacant(entry) = self.active.entry(&key)
         {
             self.absent_keys += 1;
-            entry.insert(Slot { value: None, word: None, fresh: true, journaled: false });
+            entry.insert(key, Slot { value: None, word: None, fresh: true, journaled: false });
         }
     }
 
     /// Puts what a journal says into the table, without a word for it.
     pub(crate) fn replay(&mut self, key: &[u8], value: Option<&[u8]>) {
         let value = value.map(Bytes::copy_from_slice);
-        if let Some(slot) = self.active.get_mut(key) {
-            slot.value = value;
-            return;
+        match self.active.entry(key) {
+            Entry::Occupied(mut entry) => entry.get_mut().value.value = value,
+            Entry::Vacant(entry) => {
+                let slot = Slot { value, word: None, fresh: false, journaled: false };
+                entry.insert(Bytes::copy_from_slice(key), slot);
+            }
         }
-        let slot = Slot { value, word: None, fresh: false, journaled: false };
-        self.active.insert(Bytes::copy_from_slice(key), slot);
     }
 
     /// Makes the table that the next freeze begins, of the same capacity as the last one had, so that a steady load never
     /// waits for a table to grow.
     pub(crate) fn prepare_freeze(&mut self) {
-        self.next = Table::with_capacity_and_hasher(self.active.len(), RandomState::default());
+        self.next = Table::sized_like(&self.active);
     }
 
     /// Sets the active table aside, to be written into the base, and starts an empty one.

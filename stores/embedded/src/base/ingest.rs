@@ -52,10 +52,7 @@ impl<'a> Ingestion<'a> {
     /// Makes the checkpoint durable and part of the base, whole or not at all. Returns how many records it has.
     pub(crate) fn install(mut self) -> Result<u64, BaseError> {
         self.sync();
-        {
-            let _closed = self.base.gate.close();
-            self.inner.finish()?;
-        }
+        self.inner.finish()?;
         self.base.measure();
         Ok(self.records)
     }
@@ -116,9 +113,9 @@ impl<'a> Ingestion<'a> {
 
 /// The slots of `table` that the base has to hear of, by key.
 fn sorted(table: &Table) -> Vec<(&Bytes, &Slot)> {
-    let entries = table.iter().filter(|(_, slot)| !slot.is_absence());
+    let rows = table.iter().filter(|row| !row.value.is_absence());
     // Sixteen bytes of the key decide nearly always, without following it into memory.
-    let mut keyed: Vec<_> = entries.map(|(key, slot)| (prefix(key), key, slot)).collect();
+    let mut keyed: Vec<_> = rows.map(|row| (prefix(&row.key), &row.key, &row.value)).collect();
     keyed.sort_unstable_by(|(left_prefix, left, _), (right_prefix, right, _)| {
         left_prefix.cmp(right_prefix).then_with(|| left.cmp(right))
     });

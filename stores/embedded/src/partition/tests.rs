@@ -92,7 +92,8 @@ impl Base {
             assert!(removed.is_some(), "event {number} is removed from a base that does not hold it");
         }
         self.events.extend(frozen.log.put);
-        for (key, slot) in &*frozen.records {
+        for row in frozen.records.iter() {
+            let (key, slot) = (&row.key, &row.value);
             match &slot.value {
                 Some(value) => drop(self.records.insert(key.clone(), value.clone())),
                 None if slot.is_absence() => assert!(!self.records.contains_key(key), "{key:?} is said to be absent"),
