@@ -168,6 +168,8 @@ async fn metrics_are_well_formed_and_count_what_happened() {
         let order = shop.order_of(&rich, &[(&rare, 1)]).await;
         assert_eq!(shop.checkout(&order).await.slug(), "out-of-stock");
     }
+    // Gauges are set at the engine's next tick, some milliseconds later.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let metrics = scraped(&fixture).await;
     for (family, kind) in FAMILIES {
         assert_eq!(metrics.families.get(family).map(String::as_str), Some(kind), "{family}");
