@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use saga::Partition;
 
-/// Why a database cannot be opened. Nothing in the directory was changed, whatever the reason.
+/// Why a database cannot be opened. Whatever the reason, no data was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -37,7 +37,9 @@ pub(crate) struct Threads {
 /// Partitions by service, as they are put together.
 type Restored = Vec<Vec<Partition>>;
 
-pub(crate) fn open(options: Options) -> Result<(Arc<Shared>, Threads), OpenError> {
+pub(crate) fn open(mut options: Options) -> Result<(Arc<Shared>, Threads), OpenError> {
+    // With 0 there would never be room for a commit.
+    options.checkpoint_bytes = options.checkpoint_bytes.max(1);
     let directory = Directory::open(&options.directory)?;
     let base = Base::open(&directory.base(), options.cache_bytes)?;
     let (marker, mut restored) = restore(&directory, &base)?;

@@ -15,7 +15,7 @@ pub struct Options {
     pub directory: PathBuf,
     /// The size of a journal segment, in bytes. A frame that is larger gets a larger segment.
     pub segment_bytes: u64,
-    /// After how many bytes of journal the changes in memory are written into the base.
+    /// After how many bytes of journal the changes in memory are written into the base; at least 1.
     ///
     /// Less keeps memory and the time to recover small; more lets a record that is written again and again reach the
     /// base once. Up to [`Options::DIRTY_FACTOR_MAX`] times as much may wait in memory, twice over while a checkpoint
