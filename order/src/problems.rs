@@ -40,23 +40,5 @@ pub static TIMEOUT: Kind = Kind::new(
     "Stock and payment did not both answer within the time a checkout may take, so it was cancelled. Whatever was held \
      for it is given back, if need be once the service that is down is up again. Nothing was kept. It may be tried again.",
 );
-/// The checkout was cancelled because stock could not serve it.
-pub static OUT_OF_STOCK: Kind = Kind::new(
-    "out-of-stock",
-    StatusCode::CONFLICT,
-    "Not enough units in stock",
-    "The item named by `item_id` has fewer units than asked for, and would have even if everything that running \
-     checkouts hold were given back. Nothing was changed. It may succeed once stock was added.",
-);
-/// The checkout was cancelled because the user has too little credit.
-pub static NOT_ENOUGH_CREDIT: Kind = Kind::new(
-    "not-enough-credit",
-    StatusCode::PAYMENT_REQUIRED,
-    "Not enough credit",
-    "The order's user, or the one named by `user_id`, has less credit than asked for, and would have even if everything \
-     that running checkouts hold were given back. Nothing was changed. It may succeed once funds were added.",
-);
-
 /// All of them.
-pub static ALL: &[&Kind] =
-    &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT, &OUT_OF_STOCK, &NOT_ENOUGH_CREDIT];
+pub static ALL: &[&Kind] = &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT];

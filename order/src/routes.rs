@@ -12,7 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
     call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, Parts, Waits, call, call_in_parts, check_bulk, in_parts, new_name, numbers_of,
+        AMOUNT_TOO_LARGE, BUSY, Message, NOT_ENOUGH_CREDIT, OUT_OF_STOCK, Parts, Waits, call, call_in_parts,
+        check_bulk, in_parts, new_name, numbers_of,
     },
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, OutcomeUnknown, PaymentRequired},
 };
@@ -262,12 +263,12 @@ fn problem(reply: Reply, order: &OrderId) -> Problem {
 fn cancelled(reason: Reason) -> Problem {
     match reason {
         Reason::OutOfStock { item } => {
-            Problem::new(&problems::OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
+            Problem::new(&OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
         }
         Reason::UnknownItem { item } => {
             Problem::not_found(format!("there is no item {item}")).with("item_id", item.as_str())
         }
-        Reason::NotEnoughCredit => Problem::new(&problems::NOT_ENOUGH_CREDIT, "the user has less credit"),
+        Reason::NotEnoughCredit => Problem::new(&NOT_ENOUGH_CREDIT, "the user has less credit"),
         Reason::UnknownUser => Problem::not_found("there is no user with the order's user_id"),
         Reason::Busy => {
             Problem::new(&BUSY, "too many checkouts wait for the same item or credit").retry_after_seconds(1)

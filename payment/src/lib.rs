@@ -5,7 +5,6 @@
 //! ```
 
 mod participant;
-pub mod problems;
 mod record;
 mod routes;
 

@@ -11,15 +11,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
     call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, Parts, Waits, call, call_in_parts, check_bulk, in_parts, new_name, numbers_of,
+        AMOUNT_TOO_LARGE, BUSY, Message, NOT_ENOUGH_CREDIT, Parts, Waits, call, call_in_parts, check_bulk, in_parts,
+        new_name, numbers_of,
     },
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, PaymentRequired},
 };
 
-use crate::{
-    participant::{Command, Payment, Reply},
-    problems,
-};
+use crate::participant::{Command, Payment, Reply};
 
 /// What the routes work with.
 #[derive(Clone, Debug)]
@@ -166,8 +164,7 @@ fn problem(reply: Reply) -> Problem {
     match reply {
         Reply::Unknown(user) => Problem::not_found(format!("there is no user {user}")).with("user_id", user.as_str()),
         Reply::NotEnoughCredit(user) => {
-            Problem::new(&problems::NOT_ENOUGH_CREDIT, format!("user {user} has less credit"))
-                .with("user_id", user.as_str())
+            Problem::new(&NOT_ENOUGH_CREDIT, format!("user {user} has less credit")).with("user_id", user.as_str())
         }
         Reply::TooLarge(user) => {
             Problem::new(&AMOUNT_TOO_LARGE, format!("user {user} would have more credit than can be counted"))

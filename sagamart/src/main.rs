@@ -26,7 +26,7 @@ struct Cli {
     #[arg(
         long,
         value_name = "FILTER",
-        default_value = "info,fjall=warn,lsm_tree=warn",
+        default_value = "info,lsm_tree=warn",
         global = true,
         env = "SAGAMART_LOG_FILTER"
     )]

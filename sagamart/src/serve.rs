@@ -197,7 +197,7 @@ impl Serve {
             StoreKind::Embedded => "flushed to disk before each answer",
             StoreKind::Memory => "none: kept in memory",
         });
-        let kinds = [order::problems::ALL, stock::problems::ALL, payment::problems::ALL, web::call::KINDS].concat();
+        let kinds = [order::problems::ALL, web::call::KINDS].concat();
         let site = Site { about: about(), readiness: readiness.clone(), registry, kinds };
         let (router, _) = site.router(routes);
 

@@ -11,15 +11,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
     call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, Parts, Waits, call, call_in_parts, check_bulk, in_parts, new_name, numbers_of,
+        AMOUNT_TOO_LARGE, BUSY, Message, OUT_OF_STOCK, Parts, Waits, call, call_in_parts, check_bulk, in_parts,
+        new_name, numbers_of,
     },
     openapi::{AnyProblem, Conflict, KeyReused, NotFound},
 };
 
-use crate::{
-    participant::{Command, Reply, Stock},
-    problems,
-};
+use crate::participant::{Command, Reply, Stock};
 
 /// What the routes work with.
 #[derive(Clone, Debug)]
@@ -169,7 +167,7 @@ fn problem(reply: Reply) -> Problem {
     match reply {
         Reply::Unknown(item) => Problem::not_found(format!("there is no item {item}")).with("item_id", item.as_str()),
         Reply::OutOfStock(item) => {
-            Problem::new(&problems::OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
+            Problem::new(&OUT_OF_STOCK, format!("item {item} has fewer units")).with("item_id", item.as_str())
         }
         Reply::TooLarge(item) => {
             Problem::new(&AMOUNT_TOO_LARGE, format!("item {item} would have more units than can be counted"))

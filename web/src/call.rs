@@ -29,8 +29,26 @@ pub static BUSY: Kind = Kind::new(
      was changed. Try again after `Retry-After` seconds.",
 );
 
+/// There are not that many units.
+pub static OUT_OF_STOCK: Kind = Kind::new(
+    "out-of-stock",
+    StatusCode::CONFLICT,
+    "Not enough units in stock",
+    "The item named by `item_id` has fewer units than asked for, and would have even if everything that running \
+     checkouts hold were given back. Nothing was changed. It may succeed once stock was added.",
+);
+
+/// There is not that much credit.
+pub static NOT_ENOUGH_CREDIT: Kind = Kind::new(
+    "not-enough-credit",
+    StatusCode::PAYMENT_REQUIRED,
+    "Not enough credit",
+    "The order's user, or the one named by `user_id`, has less credit than asked for, and would have even if everything \
+     that running checkouts hold were given back. Nothing was changed. It may succeed once funds were added.",
+);
+
 /// The kinds of problems that several services have.
-pub static KINDS: &[&Kind] = &[&AMOUNT_TOO_LARGE, &BUSY];
+pub static KINDS: &[&Kind] = &[&AMOUNT_TOO_LARGE, &BUSY, &OUT_OF_STOCK, &NOT_ENOUGH_CREDIT];
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]

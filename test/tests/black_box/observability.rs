@@ -121,6 +121,18 @@ async fn every_problem_type_leads_to_its_explanation() {
 }
 
 #[tokio::test]
+async fn every_kind_of_problem_is_listed_once() {
+    let fixture = Fixture::new().await;
+    let list = fixture.shop.client.get("/problems").await.text();
+    let mut types: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(types.len() > 10, "{list}");
+    types.sort_unstable();
+    let listed = types.len();
+    types.dedup();
+    assert_eq!(types.len(), listed, "{list}");
+}
+
+#[tokio::test]
 async fn health_is_told_apart_from_readiness() {
     let fixture = Fixture::new().await;
     for path in ["/livez", "/readyz"] {
@@ -168,9 +180,15 @@ async fn metrics_are_well_formed_and_count_what_happened() {
         let order = shop.order_of(&rich, &[(&rare, 1)]).await;
         assert_eq!(shop.checkout(&order).await.slug(), "out-of-stock");
     }
-    // Gauges are set at the engine's next tick, some milliseconds later.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    let metrics = scraped(&fixture).await;
+    // Gauges are set at the engine's next tick, some milliseconds after the answer.
+    let mut metrics = scraped(&fixture).await;
+    for _ in 0..500 {
+        if metrics.sum("sagamart_sagas_in_flight", &[]) == Some(0.0) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        metrics = scraped(&fixture).await;
+    }
     for (family, kind) in FAMILIES {
         assert_eq!(metrics.families.get(family).map(String::as_str), Some(kind), "{family}");
     }
