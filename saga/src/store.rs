@@ -3,6 +3,10 @@
 //! A store keeps, for each partition of one service, a *head* (how many commits it has had), records by key, an
 //! event log numbered densely from 1, and the cursors that say how far the partition has consumed other logs.
 //!
+//! A store whose server may lose a tail that others have seen (a failover to a replica that lacks it) counts *epochs*:
+//! heads and event numbers then hold the epoch in their upper bits (see [`position`]). Others stay in epoch 0, where a
+//! number is what it says.
+//!
 //! ```text
 //!            load(partition, keys)                      commit(partition, …)
 //!   head ◀──────────────────────── sequencer ────────────────────────────────▶ head + 1, or Conflict
@@ -14,6 +18,8 @@ use std::{fmt, future::Future, sync::Arc};
 use bytes::Bytes;
 
 use crate::{Durability, Missed};
+
+pub mod position;
 
 /// The index of a partition inside its service, from 0.
 pub type Partition = u16;
