@@ -194,6 +194,17 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// Whether no other process can write to this store while this one has it open, so that a view of a partition needs
+    /// no comparison before it is shown.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Whether all partitions lose and keep their tails together. Not where they are on different servers.
+    fn partitions_share_fate(&self) -> bool {
+        true
+    }
+
     /// The gate that commits of this store pass to become durable. Stores that share one gate (compare with
     /// [`Durability::same_domain`]) lose and keep their tails together.
     fn durability(&self) -> &Durability;

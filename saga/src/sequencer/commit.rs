@@ -26,15 +26,32 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Commits what the steps changed, if anything, and sends out what may go. `idle`: store lagging cursors too.
     pub(super) async fn commit(&mut self, idle: bool) -> store::Result<()> {
         let Some(commit) = self.stage(idle) else {
+            self.confirm().await?;
             self.send_out(Ready::new(), Vec::new());
             return Ok(());
         };
         let events = commit.events.len();
         let started = Instant::now();
-        let committed = self.store.commit(self.log.partition, commit).await?;
+        let committed = match self.store.commit(self.log.partition, commit).await {
+            Err(error @ store::Error::Failed(_)) => {
+                self.doubt();
+                return Err(error);
+            }
+            committed => committed?,
+        };
         self.metrics.committed(started.elapsed(), events);
         self.publish(committed);
         Ok(())
+    }
+
+    /// A batch that changed nothing compared no head: before its answers go out, makes sure that what they show is the
+    /// partition as it is, and not as it was before another writer took over from one that slept.
+    async fn confirm(&self) -> store::Result<()> {
+        if self.answers.is_empty() || self.store.is_exclusive() {
+            return Ok(());
+        }
+        let snapshot = self.store.load(self.log.partition, &[]).await?;
+        if snapshot.head == self.head { Ok(()) } else { Err(store::Error::Conflict) }
     }
 
     fn stage(&mut self, idle: bool) -> Option<Commit> {
@@ -71,6 +88,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.position = committed.position;
         let events: Vec<_> = self.effects.events.drain(..).map(Arc::new).collect();
         self.log_end += events.len() as u64;
+        self.status.log_end.store(self.log_end, Ordering::Release);
         let instant = Instant::now();
         for (number, event) in (first..).zip(&events) {
             self.participant.committed(event, self.now);

@@ -307,6 +307,11 @@ impl Store for EmbeddedStore {
         true
     }
 
+    fn is_exclusive(&self) -> bool {
+        // The lock on the directory keeps every other process out.
+        true
+    }
+
     fn durability(&self) -> &Durability {
         &self.handle.shared.durability
     }
