@@ -71,6 +71,9 @@ pub struct Snapshot {
 }
 
 /// One record to put or, where `value` is `None`, to remove.
+///
+/// All keys and values of a commit may be slices of one buffer: a store that keeps them in memory had better copy them,
+/// lest one small record that stays keeps a large buffer with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// The record's key, unique in its partition; at most [`KEY_BYTES_MAX`] bytes.
