@@ -1,6 +1,6 @@
 //! What every serving process does around its services: readiness, the public routes, and an orderly end.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use saga::Halt;
@@ -13,10 +13,13 @@ use crate::signals;
 /// What the names of the engine's and the store's metrics begin with; those of HTTP bring it along.
 pub(crate) const PREFIX: &str = "sagamart";
 
+/// The future of [`Run::recovered`].
+pub(crate) type Recovered = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// Services that run in this process.
 pub(crate) trait Run: Send {
     /// Waits until every partition has recovered. `false`: one halted instead.
-    fn recovered(&self) -> impl Future<Output = bool> + Send;
+    fn recovered(&self) -> Recovered;
 
     /// Waits until a partition stops by itself.
     fn halted(&mut self) -> impl Future<Output = Halt> + Send;
@@ -67,6 +70,7 @@ impl Host {
         let mut bounds = server::Settings::default();
         bounds.drain_timeout = checkout_timeout + bounds.drain_timeout;
         let mut serving = tokio::spawn(server::serve(listener, router, bounds, stopping));
+        let mut recovered = services.recovered();
         let mut greet = Some(greet);
         loop {
             tokio::select! {
@@ -76,9 +80,9 @@ impl Host {
                 }
                 halt = services.halted() => return Err(halt.into()),
                 ended = &mut serving => return Ok(ended.map_err(io::Error::other)??),
-                true = recovered(&services), if greet.is_some() => {
-                    readiness.ready();
-                    if let Some(greet) = greet.take() {
+                is_ready = &mut recovered, if greet.is_some() => {
+                    if let Some(greet) = greet.take().filter(|_| is_ready) {
+                        readiness.ready();
                         greet()?;
                     }
                 }
@@ -93,5 +97,19 @@ impl Host {
         services.stop().await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+fn about() -> About {
+    About {
+        name: "sagamart",
+        version: env!("CARGO_PKG_VERSION"),
+        description: "Order, stock and payment, whose checkout is a choreographed saga: it happens as a whole or not at \
+                      all, and an answer is never taken back.",
+        tags: vec![
+            ("orders", "Orders, and the checkout."),
+            ("stock", "Items, their units and prices."),
+            ("payment", "Users and their credit."),
+        ],
     }
 }

@@ -1,7 +1,10 @@
 //! The binary: joins the services, the stores and the tools.
 
+mod host;
 mod market;
+mod probe;
 mod serve;
+mod service;
 mod signals;
 
 use std::{io, process::ExitCode};
@@ -9,6 +12,8 @@ use std::{io, process::ExitCode};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 use web::logs;
+
+use service::{Kind, ServiceOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,6 +53,13 @@ enum LogFormat {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
+    /// Runs one replica of the order service
+    Order(Box<ServiceOptions>),
+    /// Runs one replica of the stock service
+    Stock(Box<ServiceOptions>),
+    /// Runs one replica of the payment service
+    Payment(Box<ServiceOptions>),
+    Probe(probe::Probe),
     /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
     Bench(Box<bench::Options>),
     /// A server that does nothing but answer, for `bench --baseline`
@@ -66,6 +78,14 @@ fn main() -> ExitCode {
     }
     match cli.command {
         Command::Serve(serve) => match run_serve(serve) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => failed(&error),
+            Err(error) => failed(&error),
+        },
+        Command::Order(options) => run_service(Kind::Order, *options),
+        Command::Stock(options) => run_service(Kind::Stock, *options),
+        Command::Payment(options) => run_service(Kind::Payment, *options),
+        Command::Probe(probe) => match run("probe", 1, probe.run()) {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(error)) => failed(&error),
             Err(error) => failed(&error),
@@ -90,6 +110,14 @@ fn run_serve(serve: serve::Serve) -> io::Result<Result<(), serve::Error>> {
     };
     let services = engine.as_ref().unwrap_or(&http).handle().clone();
     Ok(http.block_on(serve.run(services)))
+}
+
+fn run_service(kind: Kind, options: ServiceOptions) -> ExitCode {
+    match run("service", options.common.threads(), service::run(kind, options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
 }
 
 fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result<T> {
