@@ -56,8 +56,8 @@ done
 build_images() {
     local service
     for service in order stock payment; do
-        say "the image sagamart-$service:0.1.0, built inside minikube"
-        run minikube --profile "$context" image build --tag "sagamart-$service:0.1.0" --file "$service/Dockerfile" .
+        say "the image sagamart/$service:0.1.0, built inside minikube"
+        run minikube --profile "$context" image build --tag "sagamart/$service:0.1.0" --file "$service/Dockerfile" .
     done
 }
 

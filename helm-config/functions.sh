@@ -41,7 +41,7 @@ require_helm() {
 # The pods' preStop `sleep` is in every cluster from 1.30.
 require_cluster() {
     local version major minor
-    version=$(in_cluster version --output json | sed -n '/"serverVersion"/,$s/.*"gitVersion": *"v\([0-9.]*\).*/\1/p' | head -n 1)
+    version=$(in_cluster version --output json | sed -n '/"serverVersion"/,$s/.*"gitVersion": *"v\([0-9.]*\).*/\1/p' | head -n 1) || version=''
     [[ -n $version ]] || fail "no cluster answers in the context '$context'"
     IFS=. read -r major minor _ <<<"$version"
     ((major > 1 || (major == 1 && minor >= 30))) || fail "the cluster is $version; Kubernetes 1.30 or newer is needed"

@@ -66,6 +66,8 @@ const LAYERS: &[Layer] = &[
     ),
     // It knows the shop as a client does: by its binary and its API.
     layer("sagamart-black-box", &[], &[]),
+    // It holds the deployment files against that binary.
+    layer("sagamart-deployment-tests", &["sagamart-black-box"], &[]),
     layer("xtask", &[], &[]),
 ];
 
