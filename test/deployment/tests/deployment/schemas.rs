@@ -37,7 +37,7 @@ fn every_object_passes_the_schemas_of_the_oldest_and_the_newest_kubernetes() {
     for (source, objects) in object::all_rendered() {
         let core: Vec<&Object> =
             objects.iter().filter(|object| !is_gateway(object) && !WITHOUT_SCHEMA.contains(&object.kind())).collect();
-        assert!(core.len() >= 5, "{source}: {} objects are too few to be true", core.len());
+        assert!(core.len() >= 3, "{source}: {} objects are too few to be true", core.len());
         for version in VERSIONS {
             let (said, passed) = against_kubernetes(&core, version);
             assert!(passed, "{source}, Kubernetes {version}:\n{said}");
