@@ -3,6 +3,7 @@
 
 mod advisories;
 mod commands;
+mod deployment;
 mod failure;
 mod layers;
 mod lengths;
@@ -31,6 +32,8 @@ enum Xtask {
     Test,
     /// Everything that has to pass before a change lands: `test` and all the checks below
     Ci,
+    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay
+    RenderManifests,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse() {
         Xtask::Test => commands::test(),
         Xtask::Ci => commands::ci(),
+        Xtask::RenderManifests => commands::render_manifests(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {
