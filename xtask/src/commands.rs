@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::{
-    advisories, failure::Result, layers, lengths, licences, links, process, report::Report, suites,
+    advisories, compose, failure::Result, layers, lengths, licences, links, process, report::Report, suites,
     workspace::Workspace,
 };
 
@@ -101,6 +101,13 @@ pub(crate) fn ci() -> Result<Report> {
         report.step(check.name(), || check.run(&workspace));
     }
     suites::run(&workspace, &mut report);
+    Ok(report)
+}
+
+pub(crate) fn images() -> Result<Report> {
+    let workspace = Workspace::load()?;
+    let mut report = Report::default();
+    report.step("images", || compose::images(&workspace));
     Ok(report)
 }
 

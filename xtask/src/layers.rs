@@ -66,6 +66,8 @@ const LAYERS: &[Layer] = &[
     ),
     // It knows the shop as a client does: by its binary and its API.
     layer("sagamart-black-box", &[], &[]),
+    // As the black-box tests, whose client it borrows; but of a shop in containers.
+    layer("sagamart-compose-tests", &[], &["sagamart-black-box"]),
     layer("xtask", &[], &[]),
 ];
 

@@ -3,6 +3,7 @@
 
 mod advisories;
 mod commands;
+mod compose;
 mod failure;
 mod layers;
 mod lengths;
@@ -31,6 +32,8 @@ enum Xtask {
     Test,
     /// Everything that has to pass before a change lands: `test` and all the checks below
     Ci,
+    /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
+    Images,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse() {
         Xtask::Test => commands::test(),
         Xtask::Ci => commands::ci(),
+        Xtask::Images => commands::images(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {
