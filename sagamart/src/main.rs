@@ -1,13 +1,19 @@
 //! The binary: joins the services, the stores and the tools.
 
+mod host;
 mod market;
+mod probe;
 mod serve;
+mod service;
 mod signals;
 
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
 use web::logs;
+
+use service::{Kind, ServiceOptions};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,6 +53,13 @@ enum LogFormat {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
+    /// Runs one replica of the order service
+    Order(Box<ServiceOptions>),
+    /// Runs one replica of the stock service
+    Stock(Box<ServiceOptions>),
+    /// Runs one replica of the payment service
+    Payment(Box<ServiceOptions>),
+    Probe(probe::Probe),
     /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
     Bench(Box<bench::Options>),
     /// A server that does nothing but answer, for `bench --baseline`
@@ -64,23 +77,55 @@ fn main() -> ExitCode {
         return failed(&error);
     }
     match cli.command {
-        Command::Serve(serve) => match run(serve.threads(), serve.run()) {
+        Command::Serve(serve) => match run_serve(serve) {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(error)) => failed(&error),
             Err(error) => failed(&error),
         },
-        Command::Bench(options) => match run(1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
-            Ok(measured) => ended(measured),
+        Command::Order(options) => run_service(Kind::Order, *options),
+        Command::Stock(options) => run_service(Kind::Stock, *options),
+        Command::Payment(options) => run_service(Kind::Payment, *options),
+        Command::Probe(probe) => match run("probe", 1, probe.run()) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(error)) => failed(&error),
             Err(error) => failed(&error),
         },
+        Command::Bench(options) => {
+            match run("bench", 1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
+                Ok(measured) => ended(measured),
+                Err(error) => failed(&error),
+            }
+        }
         // Its runtime has as many threads as it is told, so it brings its own.
         Command::BareServer(options) => ended(bench::bare::run(&options)),
     }
 }
 
-fn run<T>(threads: usize, work: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    Ok(runtime.block_on(work))
+/// The services end in order before their threads do.
+fn run_serve(serve: serve::Serve) -> io::Result<Result<(), serve::Error>> {
+    let http = threads("http", serve.threads())?;
+    let engine = match serve.engine_threads() {
+        0 => None,
+        count => Some(threads("engine", count)?),
+    };
+    let services = engine.as_ref().unwrap_or(&http).handle().clone();
+    Ok(http.block_on(serve.run(services)))
+}
+
+fn run_service(kind: Kind, options: ServiceOptions) -> ExitCode {
+    match run("service", options.common.threads(), service::run(kind, options)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(threads(name, count)?.block_on(work))
+}
+
+fn threads(name: &str, count: usize) -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build()
 }
 
 fn ended(outcome: bench::Result<()>) -> ExitCode {
