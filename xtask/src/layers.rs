@@ -69,6 +69,8 @@ const LAYERS: &[Layer] = &[
     layer("sagamart-test-servers", &[], &[]),
     // It holds the deployment files against that binary.
     layer("sagamart-deployment-tests", &["sagamart-black-box"], &[]),
+    // As the black-box tests, whose client it borrows; but of a shop in containers.
+    layer("sagamart-compose-tests", &[], &["sagamart-black-box"]),
     layer("xtask", &[], &[]),
 ];
 
