@@ -47,8 +47,11 @@ enum LogFormat {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Serve),
-    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
+    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end; with
+    /// --mix, sends a mix of everything and lets the referee judge it, also while the server is killed again and again
     Bench(Box<bench::Options>),
+    /// Judges a history that `bench --history` recorded: conservation, linearizability, serializability
+    Audit(bench::CheckOptions),
     /// A server that does nothing but answer, for `bench --baseline`
     #[command(hide = true)]
     BareServer(bench::bare::Options),
@@ -69,8 +72,12 @@ fn main() -> ExitCode {
             Ok(Err(error)) => failed(&error),
             Err(error) => failed(&error),
         },
-        Command::Bench(options) => match run(1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
+        Command::Bench(options) => match run(1, async { bench::run_any(&options, &mut io::stdout()).await }) {
             Ok(measured) => ended(measured),
+            Err(error) => failed(&error),
+        },
+        Command::Audit(options) => match run(1, async { bench::check(&options, &mut io::stdout()).await }) {
+            Ok(judged) => ended(judged),
             Err(error) => failed(&error),
         },
         // Its runtime has as many threads as it is told, so it brings its own.

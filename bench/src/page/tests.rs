@@ -1,0 +1,1 @@
+//! The page: whole, self-contained, and safe whatever is in a history.
