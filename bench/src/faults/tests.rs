@@ -3,25 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::history::{self, Preface, Recorder};
-
-fn preface() -> Preface {
-    Preface {
-        history: history::entry::FORMAT,
-        version: "0".to_owned(),
-        started_unix_seconds: 0,
-        url: "http://127.0.0.1:9".to_owned(),
-        durability: None,
-        machine: crate::report::Machine::here(),
-        load: std::collections::BTreeMap::new(),
-        items: 0,
-        stock: 0,
-        price: 0,
-        users: 0,
-        credit: 0,
-        orders: 0,
-    }
-}
+use crate::history::{self, Recorder, build::preface};
 
 async fn faults(options: FaultOptions, kills: u32) -> Vec<Fault> {
     let directory = tempfile::tempdir().unwrap();

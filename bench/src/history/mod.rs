@@ -7,6 +7,8 @@
 //!  workers ── batches of entries ──▶ recorder's thread ──▶ FILE ──▶ read() ──▶ History ──▶ the referee
 //! ```
 
+#[cfg(test)]
+pub(crate) mod build;
 pub mod entry;
 mod read;
 mod recorder;
@@ -16,3 +18,6 @@ pub use {
     read::{Account, Action, History, Known, Names, Operation, OrderRead, read, read_state},
     recorder::{Recorder, Scribe},
 };
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,9 @@ pub(super) fn passing(search: &Search<'_>, number: u32, read: i64, nearest: i64)
     } else if !missed.is_empty() {
         (Wrong::StaleRead, missed)
     } else if search.past.contains(&read) {
-        (Wrong::StaleRead, ended_with(search, |_| true))
+        let mut newer = last_explained(search);
+        newer.extend(ended_with(search, |_| true));
+        (Wrong::StaleRead, newer)
     } else {
         (Wrong::PhantomRead, ended_with(search, |_| true))
     };

@@ -128,7 +128,7 @@ impl<'ledger> Search<'ledger> {
             unplaced: 0,
             work: 0,
             ended: VecDeque::new(),
-            past: VecDeque::new(),
+            past: VecDeque::from([initial]),
             explained: None,
         }
     }

@@ -62,8 +62,9 @@ impl Account {
         Self { initial: ledger.initial, changes, reads }
     }
 
-    /// Compares every read with the sums that the changes can make, appends the edges that follow, and narrows.
-    pub(super) fn read(&self, spans: &mut [(u64, u64)], edges: &mut Vec<(u32, u32)>) -> Compared {
+    /// Compares every read with the sums that the changes can make in these spans, appends the edges that follow, and
+    /// narrows the spans for the next round.
+    pub(super) fn read(&self, spans: &[(u64, u64)], next: &mut [(u64, u64)], edges: &mut Vec<(u32, u32)>) -> Compared {
         let mut compared = Compared::default();
         // Reads come in order of their beginnings; what ended before one is in for all later ones.
         let mut by_end: Vec<(u64, u32)> = (0..)
@@ -106,7 +107,7 @@ impl Account {
                     compared.decided += 1;
                     for (change, is_in) in forced {
                         edges.push(if is_in { (change.node, read.node) } else { (read.node, change.node) });
-                        narrow(spans, change.node, read.start, read.end, is_in);
+                        narrow(next, change.node, read.start, read.end, is_in);
                     }
                 }
             }
