@@ -1,8 +1,10 @@
 //! The binary: joins the services, the stores and the tools.
 
+mod check;
 mod market;
 mod serve;
 mod signals;
+mod sim;
 
 use std::{io, process::ExitCode};
 
@@ -49,6 +51,8 @@ enum Command {
     Serve(serve::Serve),
     /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
     Bench(Box<bench::Options>),
+    Check(check::Check),
+    Sim(sim::Sim),
     /// A server that does nothing but answer, for `bench --baseline`
     #[command(hide = true)]
     BareServer(bench::bare::Options),
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
             Ok(measured) => ended(measured),
             Err(error) => failed(&error),
         },
+        Command::Check(check) => check.run(),
+        Command::Sim(sim) => sim.run(),
         // Its runtime has as many threads as it is told, so it brings its own.
         Command::BareServer(options) => ended(bench::bare::run(&options)),
     }
