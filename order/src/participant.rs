@@ -6,7 +6,7 @@ use contract::{
     Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, UserId,
 };
 use saga::{
-    Deadline, Destinations, Input, Missing, Participant, Partition, RequestId, Step, Timestamp,
+    Deadline, Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step, Timestamp,
     minicbor::{self, Decode, Encode},
     partition_of,
 };
@@ -17,55 +17,74 @@ use crate::{
 };
 
 /// What callers may ask of an order partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Command {
     /// Create an empty order.
+    #[n(0)]
     Create {
         /// A new id.
+        #[n(0)]
         order: OrderId,
         /// Whose.
+        #[n(1)]
         user: UserId,
     },
     /// Set orders to a state, whether they exist or not. None of them may be in checkout.
+    #[n(1)]
     Initialise {
         /// Each with its id.
+        #[n(0)]
         orders: Vec<NewOrder>,
     },
     /// Show an order.
+    #[n(2)]
     Find {
         /// Which.
+        #[n(0)]
         order: OrderId,
     },
     /// Add a line.
+    #[n(3)]
     AddItem {
         /// To which order.
+        #[n(0)]
         order: OrderId,
         /// Of which item.
+        #[n(1)]
         item: ItemId,
         /// How many units.
+        #[n(2)]
         quantity: Quantity,
         /// What one unit costs now.
+        #[n(3)]
         price: Amount,
     },
     /// Check the order out, or join the attempt that runs.
+    #[n(4)]
     Checkout {
         /// Which order.
+        #[n(0)]
         order: OrderId,
         /// A new name, from which that of the attempt is made if one is begun.
+        #[n(1)]
         attempt: CheckoutId,
     },
 }
 
 /// An order to be initialised.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct NewOrder {
     /// Its id.
+    #[n(0)]
     pub order: OrderId,
     /// Whose.
+    #[n(1)]
     pub user: UserId,
     /// What.
+    #[n(2)]
     pub lines: Vec<Line>,
     /// What it costs.
+    #[n(3)]
     pub total_cost: Amount,
 }
 
@@ -198,6 +217,15 @@ impl Participant for Orders {
 
     fn committed(&self, own: &Event, now: Timestamp) {
         self.metrics.decided(own, now);
+    }
+
+    fn effect(command: &Command) -> Effect {
+        match command {
+            Command::Find { .. } => Effect::None,
+            // A checkout that was decided for is answered so again; one that was decided against may be tried again.
+            Command::Checkout { .. } | Command::Initialise { .. } => Effect::Idempotent,
+            Command::Create { .. } | Command::AddItem { .. } => Effect::Once,
+        }
     }
 
     fn is_final(&self, reply: &Reply) -> bool {

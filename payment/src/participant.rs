@@ -2,7 +2,7 @@
 
 use contract::{Amount, Checkout, CheckoutId, Event, Reason, UserId};
 use saga::{
-    Destinations, Input, Missing, Participant, Partition, RequestId, Step,
+    Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step,
     hold::{self, Claim, Hold, Ledger, Pool, Refusal, Word},
     minicbor::{self, Decode, Encode},
     partition_of,
@@ -11,42 +11,57 @@ use saga::{
 use crate::record::{PaymentKey, PaymentRecord};
 
 /// What callers may ask of a payment partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Command {
     /// Create a user without credit.
+    #[n(0)]
     Create {
         /// A new id.
+        #[n(0)]
         user: UserId,
     },
     /// Set users to a credit, whether they exist or not. None of it may be held.
+    #[n(1)]
     Initialise {
         /// Which.
+        #[n(0)]
         users: Vec<UserId>,
         /// Their credit.
+        #[n(1)]
         credit: Amount,
     },
     /// Show the credit.
+    #[n(2)]
     Find {
         /// Of which user.
+        #[n(0)]
         user: UserId,
     },
     /// Say whether the user exists, which no checkout changes.
+    #[n(3)]
     Exists {
         /// Which user.
+        #[n(0)]
         user: UserId,
     },
     /// Add credit.
+    #[n(4)]
     AddFunds {
         /// To which user.
+        #[n(0)]
         user: UserId,
         /// How much.
+        #[n(1)]
         amount: Amount,
     },
     /// Take credit away.
+    #[n(5)]
     Pay {
         /// From which user.
+        #[n(0)]
         user: UserId,
         /// How much.
+        #[n(1)]
         amount: Amount,
     },
 }
@@ -142,6 +157,14 @@ impl Participant for Payment {
                 keys.push(PaymentKey::User(checkout.user.clone()));
             }
             Input::Expired { .. } | Input::Deadline(_) => {}
+        }
+    }
+
+    fn effect(command: &Command) -> Effect {
+        match command {
+            Command::Find { .. } | Command::Exists { .. } => Effect::None,
+            Command::Initialise { .. } => Effect::Idempotent,
+            Command::Create { .. } | Command::AddFunds { .. } | Command::Pay { .. } => Effect::Once,
         }
     }
 

@@ -3,10 +3,9 @@
 //!
 //! ```text
 //!   Trip ──▶ flight ── SeatTaken ──▶ hotel ── RoomTaken ──▶ payment
-//!            ▲  ▲                    │   ▲                  │    │
-//!            │  └─── HotelFull, ─────┘   └──── Declined ────┘    │
-//!            │       RoomReturned                                │
-//!            └────────────────────── Paid ───────────────────────┘
+//!            ▲ ▲                     │  ▲                    │ │
+//!            │ └──── RoomRefused ────┘  └───── Declined ─────┘ │
+//!            └────────────────────── Paid ─────────────────────┘
 //! ```
 //!
 //! Run it with `cargo run --package saga --example trip`.
@@ -30,12 +29,11 @@ struct Trip(#[n(0)] String, #[n(1)] i64);
 enum Event {
     #[n(0)] SeatTaken(#[n(0)] Trip),
     #[n(1)] RoomTaken(#[n(0)] Trip),
-    #[n(2)] HotelFull(#[n(0)] Trip),
+    #[n(2)] RoomRefused(#[n(0)] Trip, #[n(1)] String),
     #[n(3)] Paid(#[n(0)] Trip),
     #[n(4)] Declined(#[n(0)] Trip),
-    #[n(5)] RoomReturned(#[n(0)] Trip),
 }
-use Event::{Declined, HotelFull, Paid, RoomReturned, RoomTaken, SeatTaken};
+use Event::{Declined, Paid, RoomRefused, RoomTaken, SeatTaken};
 
 /// What the services keep: how much is left, and who waits for the end of a booking.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -52,11 +50,11 @@ impl saga::Record for Record {
     }
 }
 
-/// The three services. In earnest each would be a crate, a process and a type of its own.
-enum Agency {
-    Flight,
-    Hotel,
-    Payment,
+/// One of the three services. In earnest each would be a crate, a process and a type of its own.
+struct Agency {
+    name: &'static str,
+    /// How many seats, rooms or money there are to begin with.
+    left: i64,
 }
 
 impl Participant for Agency {
@@ -67,18 +65,14 @@ impl Participant for Agency {
     type Event = Event;
 
     fn name(&self) -> &'static str {
-        match self {
-            Self::Flight => "flight",
-            Self::Hotel => "hotel",
-            Self::Payment => "payment",
-        }
+        self.name
     }
 
     /// The whole choreography. What one call does to records, events and replies is one commit, together with the note
     /// that the input was consumed.
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
-        match (self, input) {
-            (Self::Flight, Input::Command { request, command: trip }) => {
+        match (self.name, input) {
+            ("flight", Input::Command { request, command: trip }) => {
                 if self.take(step, 1)? {
                     step.put(&trip.0, Record::Caller(Some(request)));
                     step.emit(SeatTaken(trip.clone()));
@@ -86,27 +80,23 @@ impl Participant for Agency {
                     step.reply(request, "sorry, the plane is full".into());
                 }
             }
-            (Self::Hotel, Input::Event(SeatTaken(trip))) => {
-                let happened = if self.take(step, 1)? { RoomTaken } else { HotelFull };
-                step.emit(happened(trip.clone()));
+            ("hotel", Input::Event(SeatTaken(trip))) => {
+                let is_free = self.take(step, 1)?;
+                step.emit(if is_free { RoomTaken(trip.clone()) } else { RoomRefused(trip.clone(), "no room".into()) });
             }
-            (Self::Payment, Input::Event(RoomTaken(trip))) => {
+            ("payment", Input::Event(RoomTaken(trip))) => {
                 let happened = if self.take(step, trip.1)? { Paid } else { Declined };
                 step.emit(happened(trip.clone()));
             }
-            (Self::Flight, Input::Event(Paid(trip))) => answer(step, trip, "booked")?,
+            ("flight", Input::Event(Paid(trip))) => answer(step, trip, "booked".into())?,
             // Compensations give back, so they cannot fail.
-            (Self::Hotel, Input::Event(Declined(trip))) => {
+            ("hotel", Input::Event(Declined(trip))) => {
                 self.take(step, -1)?;
-                step.emit(RoomReturned(trip.clone()));
+                step.emit(RoomRefused(trip.clone(), "not enough money".into()));
             }
-            (Self::Flight, Input::Event(RoomReturned(trip))) => {
+            ("flight", Input::Event(RoomRefused(trip, why))) => {
                 self.take(step, -1)?;
-                answer(step, trip, "sorry, there is not enough money")?;
-            }
-            (Self::Flight, Input::Event(HotelFull(trip))) => {
-                self.take(step, -1)?;
-                answer(step, trip, "sorry, the hotel is full")?;
+                answer(step, trip, format!("sorry, {why}"))?;
             }
             _ => {}
         }
@@ -115,41 +105,37 @@ impl Participant for Agency {
 
     /// Which events this service has to see, and in which of its partitions.
     fn destinations(&self, event: &Event, _: Partition, to: &mut Destinations) {
-        if let (Self::Flight, Paid(_) | RoomReturned(_) | HotelFull(_))
-        | (Self::Hotel, SeatTaken(_) | Declined(_))
-        | (Self::Payment, RoomTaken(_)) = (self, event)
+        if let ("flight", Paid(_) | RoomRefused(..))
+        | ("hotel", SeatTaken(_) | Declined(_))
+        | ("payment", RoomTaken(_)) = (self.name, event)
         {
             to.add(0);
         }
     }
 
     fn committed(&self, own: &Event, _: Timestamp) {
-        println!("  {:8} {own:?}", self.name());
+        println!("  {:8} {own:?}", self.name);
     }
 }
 
 impl Agency {
     /// Takes seats, rooms or money, if there is as much; fewer than none are given back.
     fn take(&self, step: &mut Step<'_, Self>, quantity: i64) -> Result<bool, Missing> {
-        let key = "left".to_owned();
-        let left = match (step.get(&key)?, self) {
-            (Some(Record::Left(left)), _) => *left,
-            (_, Self::Flight) => 3,
-            (_, Self::Hotel) => 2,
-            (_, Self::Payment) => 1000,
+        let left = match step.get(&"left".into())? {
+            Some(Record::Left(left)) => *left,
+            _ => self.left,
         };
-        let is_enough = quantity <= left;
-        if is_enough {
-            step.put(&key, Record::Left(left - quantity));
+        if quantity <= left {
+            step.put(&"left".into(), Record::Left(left - quantity));
         }
-        Ok(is_enough)
+        Ok(quantity <= left)
     }
 }
 
 /// Tells whoever waits for the trip how it ended.
-fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: &str) -> Result<(), Missing> {
+fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: String) -> Result<(), Missing> {
     if let Some(Record::Caller(Some(request))) = step.get(&trip.0)?.cloned() {
-        step.reply(request, text.into());
+        step.reply(request, text);
     }
     step.remove(&trip.0);
     Ok(())
@@ -157,11 +143,10 @@ fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: &str) -> Result<(), Mi
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), CallError> {
-    let service = |agency: Agency| {
-        let database = MemoryDatabase::default().open(agency.name());
-        Service::new(agency, database, 1, Settings::default(), Metrics::default())
-    };
-    let [mut flight, mut hotel, mut payment] = [Agency::Flight, Agency::Hotel, Agency::Payment].map(service);
+    let [mut flight, mut hotel, mut payment] = [("flight", 3), ("hotel", 2), ("payment", 1000)].map(|(name, left)| {
+        let store = MemoryDatabase::default().open(name);
+        Service::new(Agency { name, left }, store, 1, Settings::default(), Metrics::default())
+    });
     hotel.consume(&mut flight);
     hotel.consume(&mut payment);
     payment.consume(&mut hotel);

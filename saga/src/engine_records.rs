@@ -5,6 +5,7 @@
 //!  'd' + key      a participant's record
 //!  'a' + key      the answer to the request with this idempotency key
 //!  'q' + number   which key is the number-th to expire        'b'  the queue's bounds
+//!  'r' + number   the same for keys with a time of their own  'c'  that queue's bounds
 //!  'w'            who committed last, and how often
 //! ```
 
@@ -15,12 +16,22 @@ use minicbor::{Decode, Encode};
 
 use crate::participant::{Key, Record};
 
+/// Which queue an answer waits in to be forgotten. Each is in the order of expiry, or nearly so: times of one's own are
+/// short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Queue {
+    /// Answers kept for as long as the settings say.
+    Usual,
+    /// Answers with a time of their own.
+    Brief,
+}
+
 /// Names of the engine's own records.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum EngineKey {
     Answer(Arc<str>),
-    Queued(u64),
-    QueueBounds,
+    Queued(Queue, u64),
+    QueueBounds(Queue),
     Writers,
 }
 
@@ -31,11 +42,15 @@ impl Key for EngineKey {
                 out.push(b'a');
                 out.extend_from_slice(key.as_bytes());
             }
-            Self::Queued(number) => {
-                out.push(b'q');
+            Self::Queued(queue, number) => {
+                out.push(match queue {
+                    Queue::Usual => b'q',
+                    Queue::Brief => b'r',
+                });
                 out.extend_from_slice(&number.to_be_bytes());
             }
-            Self::QueueBounds => out.push(b'b'),
+            Self::QueueBounds(Queue::Usual) => out.push(b'b'),
+            Self::QueueBounds(Queue::Brief) => out.push(b'c'),
             Self::Writers => out.push(b'w'),
         }
     }
@@ -67,6 +82,9 @@ pub(crate) enum EngineRecord {
         /// The encoded reply; `None` where the key was only claimed, for a request that runs in another partition.
         #[cbor(n(2), with = "minicbor::bytes")]
         reply: Option<Vec<u8>>,
+        /// How long it is kept, in milliseconds; `None`: as the settings say.
+        #[n(3)]
+        retention: Option<u64>,
     },
     /// An entry in the queue of answers, oldest first.
     #[n(1)]
@@ -75,6 +93,8 @@ pub(crate) enum EngineRecord {
         key: String,
         #[n(1)]
         recorded_at: u64,
+        #[n(2)]
+        retention: Option<u64>,
     },
     /// The queue holds the numbers from `first` up to but not including `next`.
     #[n(2)]
@@ -147,9 +167,11 @@ mod tests {
         let keys = [
             EngineKey::Answer("".into()),
             EngineKey::Answer("b".into()),
-            EngineKey::Queued(0),
-            EngineKey::Queued(1),
-            EngineKey::QueueBounds,
+            EngineKey::Queued(Queue::Usual, 0),
+            EngineKey::Queued(Queue::Usual, 1),
+            EngineKey::Queued(Queue::Brief, 1),
+            EngineKey::QueueBounds(Queue::Usual),
+            EngineKey::QueueBounds(Queue::Brief),
             EngineKey::Writers,
         ];
         let mut names: Vec<_> = keys.iter().map(name).collect();
@@ -163,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_queue_is_in_order_in_the_store() {
-        assert!(name(&EngineKey::Queued(255)) < name(&EngineKey::Queued(256)));
+        assert!(name(&EngineKey::Queued(Queue::Usual, 255)) < name(&EngineKey::Queued(Queue::Usual, 256)));
     }
 
     #[test]
@@ -189,9 +211,9 @@ mod tests {
     #[test]
     fn every_record_comes_back_from_its_bytes() {
         let records = [
-            EngineRecord::Answer { fingerprint: u64::MAX, recorded_at: 7, reply: Some(vec![0, 255]) },
-            EngineRecord::Answer { fingerprint: 0, recorded_at: 7, reply: None },
-            EngineRecord::Queued { key: "key".into(), recorded_at: 8 },
+            EngineRecord::Answer { fingerprint: u64::MAX, recorded_at: 7, reply: Some(vec![0, 255]), retention: None },
+            EngineRecord::Answer { fingerprint: 0, recorded_at: 7, reply: None, retention: Some(1) },
+            EngineRecord::Queued { key: "key".into(), recorded_at: 8, retention: Some(60_000) },
             EngineRecord::Bounds { first: 3, next: 5 },
             EngineRecord::Writers { commits: vec![(1, 2), (u64::MAX, 3)] },
         ];

@@ -15,17 +15,20 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub(crate) use crate::store::Visibility;
 use crate::{
     Destinations, LogName, Partition, Store,
-    store::{self, LogEntry},
+    store::{
+        self, LogEntry,
+        position::{epoch_of, sequence_of},
+    },
 };
 
 /// Events of one log for one partition: all that are for it with numbers in `(from, to]`.
@@ -36,11 +39,13 @@ pub(crate) struct Delivery<E> {
     pub(crate) from: u64,
     pub(crate) to: u64,
     pub(crate) events: Vec<(u64, Arc<E>)>,
+    /// Why the log cannot be consumed beyond `from`, if it cannot: then there are no events.
+    pub(crate) fault: Option<Arc<str>>,
 }
 
 impl<E> Clone for Delivery<E> {
     fn clone(&self) -> Self {
-        Self { source: self.source, from: self.from, to: self.to, events: self.events.clone() }
+        Self { events: self.events.clone(), fault: self.fault.clone(), ..*self }
     }
 }
 
@@ -81,7 +86,9 @@ impl Acks {
 /// One log as a consumer partition sees it.
 pub(crate) struct Source {
     pub(crate) log: LogName,
-    pub(crate) reader: Arc<dyn ReadLog>,
+    /// `None` where the log is read by a task of its own, which sends what it finds as deliveries.
+    pub(crate) reader: Option<Arc<dyn ReadLog>>,
+    pub(crate) tracking: Arc<Tracking>,
     pub(crate) visibility: Visibility,
     /// Where the owner of the log looks how far this consumer is.
     pub(crate) ack: Arc<AtomicU64>,
@@ -104,12 +111,54 @@ impl Source {
 
     /// How many events the producer is ahead of what is meant for this consumer.
     pub(crate) fn lag(&self) -> u64 {
-        self.progress.addressed.load(Ordering::Relaxed).saturating_sub(self.cursor)
+        let addressed = sequence_of(self.progress.addressed.load(Ordering::Relaxed));
+        addressed.saturating_sub(sequence_of(self.cursor))
     }
 
-    /// Whether there are events for this consumer that it has not consumed.
+    /// Whether there may be events for this consumer that it has not consumed.
     pub(crate) fn is_behind(&self) -> bool {
-        self.progress.addressed.load(Ordering::Acquire) > self.cursor
+        let addressed = self.progress.addressed();
+        // A new epoch alone is no event.
+        addressed > self.cursor && sequence_of(addressed) != sequence_of(self.cursor)
+    }
+
+    /// Has a log read that another task reads, from the cursor on.
+    pub(crate) fn have_read(&self) {
+        self.tracking.cursor.store(self.cursor, Ordering::Release);
+        self.tracking.behind.notify_one();
+    }
+}
+
+/// What a consumer and whoever reads a log for it tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Tracking {
+    /// How far the consumer is.
+    pub(crate) cursor: AtomicU64,
+    /// The consumer is behind.
+    pub(crate) behind: Notify,
+}
+
+/// How an event's number relates to that of the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Succession {
+    /// Nothing lies between them.
+    Next,
+    /// The producer's store lost what came after some earlier event, and went on from there.
+    AfterLoss,
+    /// There are others between them.
+    Gap,
+}
+
+impl Succession {
+    pub(crate) fn of(previous: u64, next: u64) -> Self {
+        let expected = sequence_of(previous) + 1;
+        if next == previous + 1 || (epoch_of(next) > epoch_of(previous) && sequence_of(next) == expected) {
+            Self::Next
+        } else if epoch_of(next) > epoch_of(previous) && sequence_of(next) < expected {
+            Self::AfterLoss
+        } else {
+            Self::Gap
+        }
     }
 }
 
@@ -120,6 +169,17 @@ pub(crate) struct Progress {
     addressed: AtomicU64,
     /// The number of the last event that was committed and sent on its way, for whomever it was meant.
     written: AtomicU64,
+}
+
+impl Progress {
+    /// The producer has got as far as `number`, with or without something for this consumer.
+    pub(crate) fn reached(&self, number: u64) {
+        self.addressed.fetch_max(number, Ordering::AcqRel);
+    }
+
+    pub(crate) fn addressed(&self) -> u64 {
+        self.addressed.load(Ordering::Acquire)
+    }
 }
 
 /// Chooses a consuming service's partitions for an event.
@@ -136,13 +196,76 @@ pub(crate) struct Link<E> {
 
 /// One consuming partition as a producer partition sees it.
 pub(crate) struct LinkedPartition<E> {
-    pub(crate) mailbox: mpsc::Sender<Delivery<E>>,
+    pub(crate) outlet: Outlet<E>,
     /// Which of the consumer's sources this producer is.
     pub(crate) source: usize,
     pub(crate) progress: Arc<Progress>,
     /// Events up to this number were sent or are not for this partition.
     pub(crate) sent: u64,
     pub(crate) pending: Vec<(u64, Arc<E>)>,
+}
+
+/// The ways from a producer to one consuming partition: its mailbox if it is in this process, and whoever subscribed
+/// for it from another.
+pub(crate) struct Outlet<E> {
+    pub(crate) mailbox: Option<mpsc::Sender<Delivery<E>>>,
+    pub(crate) subscribers: Option<Arc<Subscribers<E>>>,
+}
+
+impl<E> Clone for Outlet<E> {
+    fn clone(&self) -> Self {
+        Self { mailbox: self.mailbox.clone(), subscribers: self.subscribers.clone() }
+    }
+}
+
+impl<E> Outlet<E> {
+    pub(crate) fn to_mailbox(mailbox: mpsc::Sender<Delivery<E>>) -> Self {
+        Self { mailbox: Some(mailbox), subscribers: None }
+    }
+
+    /// Sends if there is room: a delivery is a hint.
+    fn send(&self, delivery: Delivery<E>) {
+        if let Some(subscribers) = &self.subscribers {
+            subscribers.send(&delivery);
+        }
+        if let Some(mailbox) = &self.mailbox {
+            drop(mailbox.try_send(delivery));
+        }
+    }
+}
+
+/// Sends a delivery to another process, if there is room.
+pub(crate) type SendAway<E> = Box<dyn Fn(&Delivery<E>) + Send + Sync>;
+
+/// Who wants one partition's deliveries in other processes. More than one only while replicas disagree about whose the
+/// partition is.
+pub(crate) struct Subscribers<E> {
+    connections: Mutex<Vec<(u64, SendAway<E>)>>,
+}
+
+impl<E> Default for Subscribers<E> {
+    fn default() -> Self {
+        Self { connections: Mutex::default() }
+    }
+}
+
+impl<E> Subscribers<E> {
+    /// Adds a connection, once.
+    pub(crate) fn add(&self, connection: u64, send: SendAway<E>) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|(id, _)| *id != connection);
+        connections.push((connection, send));
+    }
+
+    pub(crate) fn remove(&self, connection: u64) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _)| *id != connection);
+    }
+
+    fn send(&self, delivery: &Delivery<E>) {
+        for (_, send) in self.connections.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            send(delivery);
+        }
+    }
 }
 
 /// What tests may do to the deliveries between services, to show that nothing depends on them (see
@@ -159,7 +282,7 @@ pub enum DeliveryFault {
 }
 
 /// Deliveries made ready by [`Link::prepare`], to be sent once they may leave.
-pub(crate) type Ready<E> = Vec<(mpsc::Sender<Delivery<E>>, Delivery<E>)>;
+pub(crate) type Ready<E> = Vec<(Outlet<E>, Delivery<E>)>;
 
 impl<E> Link<E> {
     /// Sorts `events`, numbered from `first` on, to the consumers they are for.
@@ -187,9 +310,7 @@ impl<E> Link<E> {
             }
             if !consumer.pending.is_empty() {
                 let events = std::mem::take(&mut consumer.pending);
-                let delivery = Delivery { source: consumer.source, from: consumer.sent, to, events };
-                consumer.sent = to;
-                ready.push((consumer.mailbox.clone(), delivery));
+                ready.push(consumer.delivery(to, events));
             }
         }
     }
@@ -203,25 +324,40 @@ impl<E> Link<E> {
         }
     }
 
+    /// Tells consumers in other processes how far the log is: they may have missed what another replica wrote.
+    pub(crate) fn announce(&self, log_end: u64) {
+        for consumer in self.consumers.iter().flatten() {
+            if let Some(subscribers) = &consumer.outlet.subscribers {
+                subscribers.send(&Delivery { source: 0, from: log_end, to: log_end, events: Vec::new(), fault: None });
+            }
+        }
+    }
+
     /// Tells consumers that were not meant for long that they may move their cursors on.
     pub(crate) fn prepare_skips(&mut self, log_end: u64, ready: &mut Ready<E>) {
         for consumer in self.consumers.iter_mut().flatten().filter(|consumer| consumer.sent < log_end) {
-            let delivery = Delivery { source: consumer.source, from: consumer.sent, to: log_end, events: Vec::new() };
-            consumer.sent = log_end;
-            ready.push((consumer.mailbox.clone(), delivery));
+            ready.push(consumer.delivery(log_end, Vec::new()));
         }
+    }
+}
+
+impl<E> LinkedPartition<E> {
+    fn delivery(&mut self, to: u64, events: Vec<(u64, Arc<E>)>) -> (Outlet<E>, Delivery<E>) {
+        let delivery = Delivery { source: self.source, from: self.sent, to, events, fault: None };
+        self.sent = to;
+        (self.outlet.clone(), delivery)
     }
 }
 
 /// Sends what is ready. A full mailbox loses the delivery, and its consumer will read the log instead: blocking here
 /// could close a circle of services that wait for each other.
 pub(crate) fn send<E>(ready: &mut Ready<E>, fault: DeliveryFault) {
-    for (mailbox, delivery) in ready.drain(..) {
+    for (outlet, delivery) in ready.drain(..) {
         match fault {
             DeliveryFault::None => {}
             DeliveryFault::DropEvery => continue,
-            DeliveryFault::RepeatEvery => drop(mailbox.try_send(delivery.clone())),
+            DeliveryFault::RepeatEvery => outlet.send(delivery.clone()),
         }
-        drop(mailbox.try_send(delivery));
+        outlet.send(delivery);
     }
 }

@@ -136,6 +136,17 @@ pub enum Deadline<K> {
     },
 }
 
+/// What is left of a command that was carried out, and so what it takes to ask again where no answer was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It changes nothing.
+    None,
+    /// Carried out twice it leaves what once does, and either answer is true.
+    Idempotent,
+    /// Twice is once too often: asked again it needs an idempotency key.
+    Once,
+}
+
 /// `Err(Missing)`: a record that the step needs is not in memory. Hand it on with `?`; the engine loads the record and
 /// runs the step again from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +195,13 @@ pub trait Participant: Send + Sync + Sized + 'static {
     /// Told of every own event once it is committed. For metrics: nothing may depend on it.
     fn committed(&self, own: &Self::Event, now: Timestamp) {
         let _ = (own, now);
+    }
+
+    /// What a command leaves behind. A request that was sent to another replica and got no answer is asked again: as it
+    /// is where that does no harm, under a key of the engine's own where it would.
+    fn effect(command: &Self::Command) -> Effect {
+        let _ = command;
+        Effect::Once
     }
 
     /// Whether a repeated request with the same idempotency key gets this reply again. `false` for a reply that says

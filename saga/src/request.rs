@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{Participant, RequestId};
+use crate::{Effect, Participant, RequestId};
 
 /// Identifies a request across retries: the client's key, and a fingerprint of what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct IdempotencyKey {
     pub key: Arc<str>,
     /// The same for the same request, and different for any other.
     pub fingerprint: u64,
+    /// How long the reply is remembered; `None`: for as long as the settings say. A key with a time of its own is there
+    /// for repetitions of one moment only, such as a gateway's: it is not noted anywhere but where the request runs.
+    pub retention: Option<Duration>,
 }
 
 /// Why a call got no reply from the participant.
@@ -31,6 +34,13 @@ pub enum CallError {
     /// The service stops or is halted. The request was not begun.
     #[error("the service is not taking requests")]
     Stopped,
+    /// The partition cannot be reached, or its store does not answer. Nothing was done.
+    #[error("the service cannot be reached now")]
+    Unavailable,
+    /// Another replica looks after the partition. Nothing was done; who asks through a [`Handle`](crate::Handle) never
+    /// sees this, for it is asked there.
+    #[error("another replica looks after the partition")]
+    Moved,
     /// No reply came: the service stopped while the request ran. It may or may not have been carried out.
     #[error("the outcome is unknown")]
     Unknown,
@@ -54,6 +64,17 @@ impl<C> Clone for Ask<C> {
     }
 }
 
+impl<C> Ask<C> {
+    /// What is left of it.
+    pub(crate) fn effect<P: Participant<Command = C>>(&self) -> Effect {
+        match self {
+            Self::Command(command) => P::effect(command),
+            // Noting a key twice notes it once.
+            Self::Claim => Effect::Idempotent,
+        }
+    }
+}
+
 /// A reply, or `None` to a claim.
 pub(crate) type Answer<R> = Result<Option<R>, CallError>;
 
@@ -63,6 +84,14 @@ pub(crate) struct Request<P: Participant> {
     pub(crate) key: Option<IdempotencyKey>,
     pub(crate) patience: Option<Duration>,
     pub(crate) reply_to: oneshot::Sender<Answer<P::Reply>>,
+}
+
+impl<P: Participant> Request<P> {
+    /// Answers it without having looked at it.
+    pub(crate) fn refuse(self, error: CallError) {
+        // A caller who is gone needs no answer.
+        drop(self.reply_to.send(Err(error)));
+    }
 }
 
 /// A request that a sequencer has taken and not answered.

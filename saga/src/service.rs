@@ -1,18 +1,19 @@
 //! Putting services together: build each over its store, connect them, start them.
 
-use std::{fmt, hash::Hasher, sync::Arc, time::Duration};
+use std::{fmt, hash::Hasher, sync::Arc};
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
 use crate::{
-    Destinations, LogName, Participant, Partition, Settings, Store,
-    link::{Acks, Delivery, Link, LinkedPartition, Progress, ReadLog, Source, Visibility},
+    Destinations, Handle, LogName, Participant, Partition, Settings, Store,
+    handle::Desk,
+    link::{Acks, Delivery, Link, LinkedPartition, Outlet, Progress, ReadLog, Source, Tracking, Visibility},
     metrics::Metrics,
-    request::{Answer, Ask, CallError, IdempotencyKey, Request},
-    sequencer::{Halt, Parts, Sequencer},
+    request::Request,
+    sequencer::{Halt, Parts, Sequencer, Status},
 };
 
 /// The partition that a name belongs to, the same on every machine and in every version: CRC-32C of its bytes modulo the
@@ -50,23 +51,25 @@ impl Hasher for Fnv {
 }
 
 /// A partition before it starts.
-struct Seat<P: Participant> {
-    deliver: mpsc::Sender<Delivery<P::Event>>,
+pub(crate) struct Seat<P: Participant> {
+    pub(crate) deliver: mpsc::Sender<Delivery<P::Event>>,
     mailbox: mpsc::Receiver<Delivery<P::Event>>,
     requests: mpsc::Receiver<Request<P>>,
-    sources: Vec<Source>,
-    links: Vec<Link<P::Event>>,
-    acks: Acks,
+    pub(crate) active: watch::Sender<bool>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) links: Vec<Link<P::Event>>,
+    pub(crate) acks: Acks,
 }
 
 /// A service that is built and may be connected to others, but does not run yet.
 pub struct Service<P: Participant, S> {
-    participant: Arc<P>,
-    store: S,
-    settings: Settings,
+    pub(crate) participant: Arc<P>,
+    pub(crate) store: S,
+    pub(crate) settings: Settings,
     metrics: Metrics,
-    name: Arc<str>,
-    seats: Vec<Seat<P>>,
+    pub(crate) name: Arc<str>,
+    pub(crate) seats: Vec<Seat<P>>,
     handle: Handle<P>,
     stop: watch::Sender<bool>,
 }
@@ -81,17 +84,18 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
     /// A service of `partitions` partitions over `store`. The number must be the one that the data was created with.
     #[must_use]
     pub fn new(participant: P, store: S, partitions: Partition, settings: Settings, metrics: Metrics) -> Self {
-        let mut senders = Vec::new();
+        let mut desks = Vec::new();
         let mut seats = Vec::new();
         for _ in 0..partitions {
             let (deliver, mailbox) = mpsc::channel(settings.deliveries_waiting_max);
             let (ask, requests) = mpsc::channel(settings.requests_waiting_max);
-            senders.push(ask);
+            let (active, status) = (watch::Sender::new(true), Arc::<Status>::default());
+            desks.push(Desk { requests: ask, status: Arc::clone(&status) });
             let (sources, links, acks) = (Vec::new(), Vec::new(), Acks::default());
-            seats.push(Seat { deliver, mailbox, requests, sources, links, acks });
+            seats.push(Seat { deliver, mailbox, requests, active, status, sources, links, acks });
         }
         let name = participant.name().into();
-        let handle = Handle { requests: senders.into() };
+        let handle = Handle::new(desks, partitions);
         let (stop, _) = watch::channel(false);
         Self { participant: Arc::new(participant), store, settings, metrics, name, seats, handle, stop }
     }
@@ -118,12 +122,13 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
 
     /// Makes each partition consume the logs of this service's other partitions.
     pub fn consume_own(&mut self) {
+        let shares_fate = self.store.partitions_share_fate();
         let reader: Arc<dyn ReadLog> = Arc::new(self.store.clone());
         for index in 0..self.seats.len() {
             let partition = Partition::try_from(index).unwrap_or_default();
             let log = LogName { service: Arc::clone(&self.name), partition };
             let mut acks = self.seats.get_mut(index).map(|seat| std::mem::take(&mut seat.acks)).unwrap_or_default();
-            let link = self.add_source(&log, &reader, true, &mut acks, Some(partition));
+            let link = self.add_source(&log, &reader, shares_fate, &mut acks, Some(partition));
             if let Some(seat) = self.seats.get_mut(index) {
                 seat.acks = acks;
                 seat.links.push(link);
@@ -149,20 +154,18 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             }
             let progress = Arc::<Progress>::default();
             let consumer = LinkedPartition {
-                mailbox: seat.deliver.clone(),
+                outlet: Outlet::to_mailbox(seat.deliver.clone()),
                 source: seat.sources.len(),
                 progress: Arc::clone(&progress),
                 sent: 0,
                 pending: Vec::new(),
             };
             consumers.push(Some(consumer));
-            let (log, reader, ack) = (log.clone(), Arc::clone(reader), acks.add());
-            seat.sources.push(Source { log, reader, visibility, ack, progress, cursor: 0, committed: 0 });
+            let (log, reader, ack) = (log.clone(), Some(Arc::clone(reader)), acks.add());
+            let tracking = Arc::<Tracking>::default();
+            seat.sources.push(Source { log, reader, tracking, visibility, ack, progress, cursor: 0, committed: 0 });
         }
-        let participant = Arc::clone(&self.participant);
-        let partitions = self.handle.partitions();
-        let route =
-            Arc::new(move |event: &P::Event, to: &mut Destinations| participant.destinations(event, partitions, to));
+        let route = route_to(Arc::clone(&self.participant), self.handle.partitions());
         Link { route, shares_fate, consumers }
     }
 
@@ -183,6 +186,8 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
                 mailbox: seat.mailbox,
                 requests: seat.requests,
                 stop: self.stop.subscribe(),
+                active: seat.active.subscribe(),
+                status: seat.status,
                 sources: seat.sources,
                 links: seat.links,
                 acks: seat.acks,
@@ -203,6 +208,11 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         });
         Running { tasks, stop: self.stop, recovered: is_recovered }
     }
+}
+
+/// Chooses `participant`'s partitions for an event.
+pub(crate) fn route_to<P: Participant>(participant: Arc<P>, partitions: Partition) -> crate::link::Route<P::Event> {
+    Arc::new(move |event: &P::Event, to: &mut Destinations| participant.destinations(event, partitions, to))
 }
 
 /// A service that runs.
@@ -246,90 +256,5 @@ impl Running {
             outcome = outcome.and(ended);
         }
         outcome
-    }
-}
-
-/// How a request is to be treated.
-#[derive(Clone, Debug, Default)]
-pub struct CallOptions {
-    /// Makes repetitions of the request apply once.
-    pub key: Option<IdempotencyKey>,
-    /// How long the request may wait for a reply before the participant is told that it has
-    /// [`Expired`](crate::Input::Expired). `None`: for as long as it takes.
-    pub patience: Option<Duration>,
-}
-
-/// Sends requests to the partitions of one service.
-pub struct Handle<P: Participant> {
-    requests: Arc<[mpsc::Sender<Request<P>>]>,
-}
-
-impl<P: Participant> Clone for Handle<P> {
-    fn clone(&self) -> Self {
-        Self { requests: Arc::clone(&self.requests) }
-    }
-}
-
-impl<P: Participant> fmt::Debug for Handle<P> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Handle").field("partitions", &self.requests.len()).finish()
-    }
-}
-
-impl<P: Participant> Handle<P> {
-    /// How many partitions there are.
-    #[must_use]
-    pub fn partitions(&self) -> Partition {
-        Partition::try_from(self.requests.len()).unwrap_or(Partition::MAX)
-    }
-
-    /// The partition that `name` belongs to.
-    #[must_use]
-    pub fn partition_of(&self, name: &[u8]) -> Partition {
-        partition_of(name, self.partitions())
-    }
-
-    /// Asks a partition to carry out `command`, and waits for the reply.
-    ///
-    /// With an idempotency key the same request is applied once, however often it is made, and gets the same reply. To
-    /// notice that a key is used again for a request elsewhere, the key is first noted in the partition it belongs to.
-    ///
-    /// # Errors
-    /// Where the participant gave no reply; see [`CallError`].
-    pub async fn call(
-        &self,
-        partition: Partition,
-        command: P::Command,
-        options: CallOptions,
-    ) -> Result<P::Reply, CallError> {
-        if let Some(key) = &options.key {
-            let home = self.partition_of(key.key.as_bytes());
-            if home != partition {
-                self.claim(key.clone()).await?;
-            }
-        }
-        let reply = self.ask(partition, Ask::Command(Arc::new(command)), options).await?;
-        reply.ok_or(CallError::Unknown)
-    }
-
-    /// Notes a key in the partition it belongs to, for a request that is carried out in parts. Returns the reply if the
-    /// request was carried out before.
-    ///
-    /// # Errors
-    /// See [`CallError`].
-    pub async fn claim(&self, key: IdempotencyKey) -> Result<Option<P::Reply>, CallError> {
-        let home = self.partition_of(key.key.as_bytes());
-        self.ask(home, Ask::Claim, CallOptions { key: Some(key), patience: None }).await
-    }
-
-    async fn ask(&self, partition: Partition, ask: Ask<P::Command>, options: CallOptions) -> Answer<P::Reply> {
-        let (reply_to, reply) = oneshot::channel();
-        let requests = self.requests.get(usize::from(partition)).ok_or(CallError::Stopped)?;
-        let CallOptions { key, patience } = options;
-        requests.try_send(Request { ask, key, patience, reply_to }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CallError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => CallError::Stopped,
-        })?;
-        reply.await.unwrap_or(Err(CallError::Unknown))
     }
 }

@@ -3,6 +3,10 @@
 //! A store keeps, for each partition of one service, a *head* (how many commits it has had), records by key, an
 //! event log numbered densely from 1, and the cursors that say how far the partition has consumed other logs.
 //!
+//! A store whose server may lose a tail that others have seen (a failover to a replica that lacks it) counts *epochs*:
+//! heads and event numbers then hold the epoch in their upper bits (see [`position`]). Others stay in epoch 0, where a
+//! number is what it says.
+//!
 //! ```text
 //!            load(partition, keys)                      commit(partition, …)
 //!   head ◀──────────────────────── sequencer ────────────────────────────────▶ head + 1, or Conflict
@@ -14,6 +18,8 @@ use std::{fmt, future::Future, sync::Arc};
 use bytes::Bytes;
 
 use crate::{Durability, Missed};
+
+pub mod position;
 
 /// The index of a partition inside its service, from 0.
 pub type Partition = u16;
@@ -65,6 +71,9 @@ pub struct Snapshot {
 }
 
 /// One record to put or, where `value` is `None`, to remove.
+///
+/// All keys and values of a commit may be slices of one buffer: a store that keeps them in memory had better copy them,
+/// lest one small record that stays keeps a large buffer with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// The record's key, unique in its partition; at most [`KEY_BYTES_MAX`] bytes.
@@ -186,6 +195,17 @@ pub trait Store: Send + Sync + 'static {
     /// then writes a mark with every commit, to find out afterwards.
     fn is_certain(&self) -> bool {
         false
+    }
+
+    /// Whether no other process can write to this store while this one has it open, so that a view of a partition needs
+    /// no comparison before it is shown.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
+    /// Whether all partitions lose and keep their tails together. Not where they are on different servers.
+    fn partitions_share_fate(&self) -> bool {
+        true
     }
 
     /// The gate that commits of this store pass to become durable. Stores that share one gate (compare with

@@ -4,7 +4,7 @@
 //! gets [`Missing`], is undone, and runs again once the record is there.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     hash::Hash,
 };
@@ -21,7 +21,12 @@ struct Slot<R> {
     dirty: bool,
     /// Used since the eviction hand last passed.
     used: bool,
+    /// Which of the hand's entries for the key is this one's.
+    turn: u64,
 }
+
+/// Entries of the eviction hand whose records are gone may outnumber the others by this many before they are looked for.
+const STALE_TURNS_MAX: usize = 1024;
 
 /// What a step changed first, as it was before.
 #[derive(Clone, Debug)]
@@ -36,8 +41,10 @@ struct Undo<K, R> {
 #[derive(Clone, Debug)]
 pub(crate) struct View<K, R> {
     slots: HashMap<K, Slot<R>, FixedState>,
-    /// Keys in the order in which the eviction hand meets them.
-    hand: VecDeque<K>,
+    /// Keys in the order in which the eviction hand meets them, each with its slot's [`Slot::turn`]; another turn, or no
+    /// slot, means that the record is gone and the entry with it.
+    hand: VecDeque<(K, u64)>,
+    turns: u64,
     undo: Vec<Undo<K, R>>,
     dirty: Vec<K>,
     missing: Vec<K>,
@@ -51,6 +58,7 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
         Self {
             slots: HashMap::with_hasher(FixedState::default()),
             hand: VecDeque::new(),
+            turns: 0,
             undo: Vec::new(),
             dirty: Vec::new(),
             missing: Vec::new(),
@@ -98,9 +106,10 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
 
     /// Adds what the store holds under `key`, unless the view knows better.
     pub(crate) fn insert_loaded(&mut self, key: K, record: Option<R>) {
-        if !self.slots.contains_key(&key) {
-            self.hand.push_back(key.clone());
-            self.slots.insert(key, Slot { record, changed_in: 0, dirty: false, used: true });
+        if let Entry::Vacant(entry) = self.slots.entry(key) {
+            self.turns += 1;
+            self.hand.push_back((entry.key().clone(), self.turns));
+            entry.insert(Slot { record, changed_in: 0, dirty: false, used: true, turn: self.turns });
         }
     }
 
@@ -143,8 +152,10 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
 
     pub(crate) fn set(&mut self, key: K, record: Option<R>) {
         let Some(slot) = self.slots.get_mut(&key) else {
-            self.hand.push_back(key.clone());
-            self.slots.insert(key.clone(), Slot { record, changed_in: self.step, dirty: true, used: true });
+            self.turns += 1;
+            self.hand.push_back((key.clone(), self.turns));
+            let slot = Slot { record, changed_in: self.step, dirty: true, used: true, turn: self.turns };
+            self.slots.insert(key.clone(), slot);
             self.dirty.push(key.clone());
             self.undo.push(Undo { key, before: self.complete.then_some(None), was_dirty: false });
             return;
@@ -165,29 +176,36 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
         !self.dirty.is_empty()
     }
 
-    /// Visits every record changed since the last call and calls it clean.
+    /// Visits every record changed since the last call and calls it clean. Of one that was removed nothing stays: most
+    /// were of sagas that are over, and nobody will ask for them.
     pub(crate) fn drain_dirty(&mut self, mut visit: impl FnMut(&K, Option<&R>)) {
         for key in self.dirty.drain(..) {
-            if let Some(slot) = self.slots.get_mut(&key) {
-                slot.dirty = false;
-                visit(&key, slot.record.as_ref());
+            if let Entry::Occupied(mut entry) = self.slots.entry(key) {
+                entry.get_mut().dirty = false;
+                visit(entry.key(), entry.get().record.as_ref());
+                if entry.get().record.is_none() {
+                    entry.remove();
+                }
             }
         }
     }
 
     /// Drops records that were not used for a while until at most `capacity` are left or every one is needed. Each call
-    /// does work in proportion to what was added since the last one.
+    /// does work in proportion to what was added and removed since the last one.
     pub(crate) fn evict(&mut self, capacity: usize) {
         let excess = self.slots.len().saturating_sub(capacity);
-        let mut looks = excess.saturating_mul(2);
-        while self.slots.len() > capacity && looks > 0 {
-            looks -= 1;
-            let Some(key) = self.hand.pop_front() else { return };
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
+        let stale = self.hand.len().saturating_sub(2 * self.slots.len() + STALE_TURNS_MAX);
+        for _ in 0..excess.max(stale).saturating_mul(2) {
+            let crowded = self.slots.len() > capacity;
+            if !crowded && stale == 0 {
+                return;
+            }
+            let Some((key, turn)) = self.hand.pop_front() else { return };
+            let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.turn == turn) else { continue };
             let needed = slot.dirty || slot.used || slot.record.as_ref().is_some_and(Record::is_pinned);
-            slot.used = false;
-            if needed {
-                self.hand.push_back(key);
+            if !crowded || needed {
+                slot.used &= !crowded;
+                self.hand.push_back((key, turn));
             } else {
                 self.slots.remove(&key);
             }

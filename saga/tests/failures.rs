@@ -102,7 +102,7 @@ async fn a_store_that_keeps_failing_is_asked_less_and_less_often() {
         }
         _ => Fault::none(),
     });
-    let waiting = spawn_call(&town.bank, deposit("account", 5), CallOptions::default());
+    let waiting = spawn_call(&town.bank, deposit("account", 5), patient(120_000));
     pass(60_000).await;
     let tries = commits.load(Ordering::Relaxed);
     assert!((50..200).contains(&tries), "{tries} tries in a minute");

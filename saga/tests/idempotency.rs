@@ -122,7 +122,7 @@ async fn a_claim_tells_what_the_request_was_told() {
     let database = database(Persistence::Immediate, false);
     let town = Town::of(&database).await;
     let name = key_at("account", true);
-    let key = IdempotencyKey { key: name.as_str().into(), fingerprint: 1 };
+    let key = IdempotencyKey { key: name.as_str().into(), fingerprint: 1, retention: None };
     assert_eq!(town.bank.claim(key.clone()).await, Ok(None));
     assert_eq!(town.bank.claim(key.clone()).await, Ok(None));
     assert_eq!(town.bank.claim(IdempotencyKey { fingerprint: 2, ..key.clone() }).await, Err(CallError::KeyReused));

@@ -9,6 +9,7 @@ mod sim;
 use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
 use web::logs;
 
 #[global_allocator]
@@ -68,15 +69,17 @@ fn main() -> ExitCode {
         return failed(&error);
     }
     match cli.command {
-        Command::Serve(serve) => match run(serve.threads(), serve.run()) {
+        Command::Serve(serve) => match run_serve(serve) {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(error)) => failed(&error),
             Err(error) => failed(&error),
         },
-        Command::Bench(options) => match run(1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
-            Ok(measured) => ended(measured),
-            Err(error) => failed(&error),
-        },
+        Command::Bench(options) => {
+            match run("bench", 1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
+                Ok(measured) => ended(measured),
+                Err(error) => failed(&error),
+            }
+        }
         Command::Check(check) => check.run(),
         Command::Sim(sim) => sim.run(),
         // Its runtime has as many threads as it is told, so it brings its own.
@@ -84,9 +87,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run<T>(threads: usize, work: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    Ok(runtime.block_on(work))
+/// The services end in order before their threads do.
+fn run_serve(serve: serve::Serve) -> io::Result<Result<(), serve::Error>> {
+    let http = threads("http", serve.threads())?;
+    let engine = match serve.engine_threads() {
+        0 => None,
+        count => Some(threads("engine", count)?),
+    };
+    let services = engine.as_ref().unwrap_or(&http).handle().clone();
+    Ok(http.block_on(serve.run(services)))
+}
+
+fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result<T> {
+    Ok(threads(name, count)?.block_on(work))
+}
+
+fn threads(name: &str, count: usize) -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build()
 }
 
 fn ended(outcome: bench::Result<()>) -> ExitCode {

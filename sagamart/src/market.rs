@@ -16,6 +16,7 @@ use payment::{Payment, PaymentQueries};
 use prometheus_client::registry::Registry;
 use saga::{Halt, Metrics, Partition, Running, Service, Settings, Store};
 use stock::{Stock, StockQueries};
+use tokio::runtime;
 use utoipa_axum::router::OpenApiRouter;
 use web::call::Waits;
 
@@ -35,21 +36,22 @@ pub(crate) struct Market {
     services: [Running; 3],
 }
 
-/// Starts the services and returns them with their routes.
+/// Starts the services on the threads of `engine` and returns them with their routes.
 pub(crate) fn start<S: Store + Clone>(
+    engine: &runtime::Handle,
     stores: Stores<S>,
     settings: &Settings,
     checkout_timeout: Duration,
     registry: &mut Registry,
 ) -> (Market, OpenApiRouter) {
-    let (engine, checkouts) = (Metrics::default(), order::Metrics::default());
-    engine.register(registry);
+    let (metrics, checkouts) = (Metrics::default(), order::Metrics::default());
+    metrics.register(registry);
     checkouts.register(registry);
     let partitions = stores.partitions;
     let orders = Orders::new(checkout_timeout, checkouts);
-    let mut order = Service::new(orders, stores.order, partitions, settings.clone(), engine.clone());
-    let mut stock = Service::new(Stock::default(), stores.stock, partitions, settings.clone(), engine.clone());
-    let mut payment = Service::new(Payment::default(), stores.payment, partitions, settings.clone(), engine);
+    let mut order = Service::new(orders, stores.order, partitions, settings.clone(), metrics.clone());
+    let mut stock = Service::new(Stock::default(), stores.stock, partitions, settings.clone(), metrics.clone());
+    let mut payment = Service::new(Payment::default(), stores.payment, partitions, settings.clone(), metrics);
     stock.consume(&mut order);
     stock.consume_own();
     payment.consume(&mut order);
@@ -62,6 +64,7 @@ pub(crate) fn start<S: Store + Clone>(
     let routes = order::router(order.handle(), Arc::new(queries), checkout_timeout, waits)
         .merge(stock::router(stock.handle(), waits))
         .merge(payment::router(payment.handle(), waits));
+    let _on_its_threads = engine.enter();
     let market = Market { services: [order.start(), stock.start(), payment.start()] };
     (market, routes)
 }

@@ -21,7 +21,7 @@ use prometheus_client::{
 use saga::{Halt, Partition, Settings, Store};
 use store_embedded::{Embedded, Options as EmbeddedOptions};
 use store_memory::MemoryDatabase;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime};
 use web::{Readiness, Site, openapi::About, server};
 
 use crate::{
@@ -76,9 +76,14 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value = "0", env = "SAGAMART_DRAIN_NOTICE")]
     drain_notice: u64,
 
-    /// Threads that serve requests and run the services [default: 1 for every two processors]
+    /// Threads that read requests and write answers [default: 1 for every two processors]
     #[arg(long, value_name = "N", env = "SAGAMART_THREADS", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    /// Threads that run the partitions of the services; 0: the ones that serve requests do it, too [default: 1 for
+    /// every two processors]
+    #[arg(long, value_name = "N", env = "SAGAMART_ENGINE_THREADS", value_parser = value_parser!(u16).range(0..=1024))]
+    engine_threads: Option<u16>,
 }
 
 /// What data is kept in.
@@ -124,13 +129,19 @@ fn half_the_processors() -> u16 {
 }
 
 impl Serve {
-    /// How many threads to run on.
+    /// How many threads to serve requests on.
     pub(crate) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(half_the_processors).into()
     }
 
-    /// Serves until it is told to stop.
-    pub(crate) async fn run(self) -> Result<(), Error> {
+    /// How many threads to run the services on, apart from those that serve requests: then a batch of inputs does not
+    /// keep connections waiting.
+    pub(crate) fn engine_threads(&self) -> usize {
+        self.engine_threads.unwrap_or_else(half_the_processors).into()
+    }
+
+    /// Serves until it is told to stop. The services run on `engine`.
+    pub(crate) async fn run(self, engine: runtime::Handle) -> Result<(), Error> {
         let listening = TcpListener::bind(self.listen).await;
         let listener = listening.map_err(|cause| Error::Listen { address: self.listen, cause })?;
         let mut registry = Registry::default();
@@ -141,7 +152,7 @@ impl Serve {
                 let store = |name| database.open(name);
                 let stores =
                     Stores { order: store("order"), stock: store("stock"), payment: store("payment"), partitions };
-                self.serve(listener, stores, registry).await
+                self.serve(&engine, listener, stores, registry).await
             }
             StoreKind::Embedded => {
                 let database = self.open(registry.sub_registry_with_prefix(PREFIX))?;
@@ -149,7 +160,7 @@ impl Serve {
                 let store = |name| database.service(name, partitions);
                 let stores =
                     Stores { order: store("order")?, stock: store("stock")?, payment: store("payment")?, partitions };
-                let outcome = self.serve(listener, stores, registry).await;
+                let outcome = self.serve(&engine, listener, stores, registry).await;
                 let closed = tokio::task::spawn_blocking(move || database.close()).await.map_err(io::Error::other)?;
                 outcome.and(closed.map_err(|error| Halt::Poisoned(error.to_string()).into()))
             }
@@ -179,6 +190,7 @@ impl Serve {
 
     async fn serve<S: Store + Clone>(
         &self,
+        engine: &runtime::Handle,
         listener: TcpListener,
         stores: Stores<S>,
         mut registry: Registry,
@@ -191,7 +203,7 @@ impl Serve {
             ..Settings::default()
         };
         let metrics = registry.sub_registry_with_prefix(PREFIX);
-        let (mut market, routes) = market::start(stores, &settings, checkout_timeout, metrics);
+        let (mut market, routes) = market::start(engine, stores, &settings, checkout_timeout, metrics);
         let readiness = Readiness::new();
         readiness.state_durability(match self.store {
             StoreKind::Embedded => "flushed to disk before each answer",

@@ -2,7 +2,7 @@
 
 use contract::{Amount, Checkout, CheckoutId, Event, ItemId, Reason, Station};
 use saga::{
-    Destinations, Input, Missing, Participant, Partition, RequestId, Step,
+    Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step,
     hold::{self, Claim, Hold, Ledger, Pool, Refusal, Word},
     minicbor::{self, Decode, Encode},
     partition_of,
@@ -11,46 +11,63 @@ use saga::{
 use crate::record::{Item, StockKey, StockRecord};
 
 /// What callers may ask of a stock partition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Command {
     /// Create an item with no units.
+    #[n(0)]
     Create {
         /// A new id.
+        #[n(0)]
         item: ItemId,
         /// What one unit costs.
+        #[n(1)]
         price: Amount,
     },
     /// Set items to a state, whether they exist or not. None of them may be held.
+    #[n(1)]
     Initialise {
         /// Which.
+        #[n(0)]
         items: Vec<ItemId>,
         /// Their units.
+        #[n(1)]
         stock: Amount,
         /// Their price.
+        #[n(2)]
         price: Amount,
     },
     /// Show units and price.
+    #[n(2)]
     Find {
         /// Of which item.
+        #[n(0)]
         item: ItemId,
     },
     /// Show the price only, which no checkout changes.
+    #[n(3)]
     Price {
         /// Of which item.
+        #[n(0)]
         item: ItemId,
     },
     /// Add units.
+    #[n(4)]
     Add {
         /// To which item.
+        #[n(0)]
         item: ItemId,
         /// How many.
+        #[n(1)]
         amount: Amount,
     },
     /// Take units away.
+    #[n(5)]
     Subtract {
         /// From which item.
+        #[n(0)]
         item: ItemId,
         /// How many.
+        #[n(1)]
         amount: Amount,
     },
 }
@@ -168,6 +185,14 @@ impl Participant for Stock {
                 keys.extend(checkout.lines.iter().map(|line| StockKey::Item(line.item.clone())));
             }
             Input::Expired { .. } | Input::Deadline(_) => {}
+        }
+    }
+
+    fn effect(command: &Command) -> Effect {
+        match command {
+            Command::Find { .. } | Command::Price { .. } => Effect::None,
+            Command::Initialise { .. } => Effect::Idempotent,
+            Command::Create { .. } | Command::Add { .. } | Command::Subtract { .. } => Effect::Once,
         }
     }
 

@@ -181,7 +181,7 @@ pub fn new_name<P: Participant, T>(
 }
 
 fn engine_key(key: RequestKey) -> IdempotencyKey {
-    IdempotencyKey { key: key.key.as_str().into(), fingerprint: key.fingerprint }
+    IdempotencyKey { key: key.key.as_str().into(), fingerprint: key.fingerprint, retention: key.retention }
 }
 
 #[cold]
@@ -189,6 +189,9 @@ fn refused(error: &CallError) -> Problem {
     match error {
         CallError::Overloaded => Problem::overloaded(1),
         CallError::KeyReused => Problem::idempotency_key_reused(),
+        CallError::Unavailable | CallError::Moved => {
+            Problem::unavailable("the service or its database cannot be reached; nothing was done", 1)
+        }
         CallError::Stopped => Problem::unavailable("the service is stopping or halted; nothing was done", 1),
         CallError::Unknown => Problem::outcome_unknown(
             "the service stopped before the outcome was known; find what the request names to see whether it took \

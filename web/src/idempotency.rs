@@ -1,6 +1,8 @@
 //! The `Idempotency-Key` request header, after the IETF draft "The Idempotency-Key HTTP Header Field"
 //! (draft-ietf-httpapi-idempotency-key-header).
 
+use std::time::Duration;
+
 use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
@@ -19,6 +21,13 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 
 pub(crate) static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// How long the key is of use, in seconds: for whoever makes keys of its own to repeat a request at once, such as a
+/// gateway. Longer than the server keeps keys is as long as the server keeps keys.
+pub(crate) static RETENTION: HeaderName = HeaderName::from_static("idempotency-retention");
+
+/// A day, beyond which no number makes sense.
+const RETENTION_SECONDS_MAX: u64 = 24 * 60 * 60;
+
 /// A request that may be repeated, as its client named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
@@ -31,6 +40,8 @@ pub struct RequestKey {
     /// may be stored. It tells mistakes apart, not attacks: whoever constructs two requests of one fingerprint gets
     /// the reply of the first for the second, and harms nobody else.
     pub fingerprint: u64,
+    /// How long its reply is wanted, from the header `Idempotency-Retention`; `None`: as long as the server keeps them.
+    pub retention: Option<Duration>,
 }
 
 /// The request's key, if it has one.
@@ -51,7 +62,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
             return Ok(Self(None));
         };
         let fingerprint = fingerprint(&parts.method, &parts.uri);
-        Ok(Self(Some(RequestKey { key, fingerprint })))
+        let retention = retention_in(&parts.headers)?;
+        Ok(Self(Some(RequestKey { key, fingerprint, retention })))
     }
 }
 
@@ -62,6 +74,20 @@ fn key_in(headers: &HeaderMap) -> Result<Option<SmolStr>, Problem> {
         return Err(malformed("is there more than once"));
     }
     parse(value).map(Some).map_err(malformed)
+}
+
+fn retention_in(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
+    let mut values = headers.get_all(&RETENTION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u64>() {
+        Ok(seconds) if is_number && (1..=RETENTION_SECONDS_MAX).contains(&seconds) && values.next().is_none() => {
+            Ok(Some(Duration::from_secs(seconds)))
+        }
+        _ => Err(Problem::malformed("the Idempotency-Retention header has to be a number of seconds from 1 to 86400")
+            .with("header", "Idempotency-Retention")),
+    }
 }
 
 fn parse(value: &HeaderValue) -> Result<SmolStr, &'static str> {

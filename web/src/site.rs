@@ -104,11 +104,17 @@ async fn method_not_allowed() -> Problem {
     Problem::new(&kinds::METHOD_NOT_ALLOWED, "this path is for other methods; see the Allow header")
 }
 
+/// Readable on a phone and in the dark, without a file of its own.
+const STYLE: &str = ":root{color-scheme:light dark;font:1rem/1.6 system-ui,sans-serif}body{max-width:42rem;margin:3rem \
+                     auto;padding:0 1rem}h1 small{font-weight:normal;opacity:.6}li{margin:.4rem 0}a{font-family:\
+                     ui-monospace,monospace}";
+
 fn index(about: &About) -> String {
     let About { name, version, description, .. } = about;
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>{name}</title></head>\n<body>\n\
-         <h1>{name} {version}</h1>\n<p>{description}</p>\n<ul>\n\
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{name}</title>\n\
+         <style>{STYLE}</style></head>\n<body>\n<h1>{name} <small>{version}</small></h1>\n<p>{description}</p>\n<ul>\n\
          <li><a href=\"/openapi.json\">/openapi.json</a>: every route, with what it takes and answers</li>\n\
          <li><a href=\"/readyz\">/readyz</a>: whether requests are welcome, and why not</li>\n\
          <li><a href=\"/livez\">/livez</a>: whether the process runs</li>\n\
@@ -173,8 +179,10 @@ async fn openapi_json(State(pages): State<Arc<Pages>>) -> Response {
 #[utoipa::path(get, path = "/problems", tag = "operations", responses((status = 200, description = "One kind a line.", body = String)))]
 async fn list_problems(State(pages): State<Arc<Pages>>) -> Response {
     let mut list = String::new();
+    let widest = pages.kinds.iter().map(|kind| kind.slug().len()).max().unwrap_or_default();
     for kind in &pages.kinds {
-        let _ = writeln!(list, "{TYPE_PREFIX}{}  {}  {}", kind.slug(), kind.status().as_u16(), kind.title());
+        let (slug, status, title) = (kind.slug(), kind.status().as_u16(), kind.title());
+        let _ = writeln!(list, "{TYPE_PREFIX}{slug:widest$}  {status}  {title}");
     }
     text("text/plain; charset=utf-8", list)
 }

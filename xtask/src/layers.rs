@@ -37,7 +37,7 @@ const MEMORY: &[&str] = &["saga-store-memory"];
 /// A package that no row names is a finding: whoever adds one says here where it stands.
 const LAYERS: &[Layer] = &[
     layer("saga", &[], MEMORY),
-    layer("saga-store-*", &["saga"], &[]),
+    layer("saga-store-*", &["saga"], &["sagamart-test-servers"]),
     layer("sagamart-contract", &[], &[]),
     layer("sagamart-web", &["saga"], MEMORY),
     layer("sagamart-order", &SERVICE, MEMORY),
@@ -66,7 +66,8 @@ const LAYERS: &[Layer] = &[
         &[],
     ),
     // It knows the shop as a client does: by its binary and its API.
-    layer("sagamart-black-box", &[], &[]),
+    layer("sagamart-black-box", &["sagamart-test-servers"], &[]),
+    layer("sagamart-test-servers", &[], &[]),
     layer("xtask", &[], &[]),
 ];
 

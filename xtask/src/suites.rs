@@ -26,6 +26,7 @@ const BINARY_VARIABLE: &str = "SAGAMART_BIN";
 
 /// Runs everything that `cargo xtask test` promises.
 pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
+    report.step("servers of the tests", || servers(workspace));
     report.tests("unit, property, conformance and doc tests", |totals| {
         let arguments = ["test", "--workspace", "--exclude", BLACK_BOX, "--no-fail-fast"];
         counted(&mut workspace.cargo(&arguments), totals)
@@ -80,6 +81,14 @@ fn examples(workspace: &Workspace) -> Result<String> {
         }
     }
     Ok(if names.is_empty() { "there are none".to_owned() } else { names.join(", ") })
+}
+
+/// Fetches the servers that stores are tested against. Tests would do it by themselves, but then one of them waits for it.
+fn servers(workspace: &Workspace) -> Result<String> {
+    let mut command =
+        workspace.cargo(&["run", "--quiet", "--package", "sagamart-test-servers", "--bin", "test-servers"]);
+    process::run(&mut command, BUILD_TIMEOUT + INSTALL_TIMEOUT)?;
+    Ok("Valkey 8, Redis 7.0".to_owned())
 }
 
 /// `strace` makes a server's flushes and writes fail; `prlimit` bounds the size of its files.

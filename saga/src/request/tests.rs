@@ -39,7 +39,7 @@ type Receiver = oneshot::Receiver<Answer<u32>>;
 
 fn request(key: Option<(&str, u64)>, patience: Option<Duration>) -> (Request<Silent>, Receiver) {
     let (reply_to, receiver) = oneshot::channel();
-    let key = key.map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint });
+    let key = key.map(|(key, fingerprint)| IdempotencyKey { key: key.into(), fingerprint, retention: None });
     (Request { ask: Ask::Command(Arc::new(1)), key, patience, reply_to }, receiver)
 }
 

@@ -7,7 +7,7 @@ use crate::{
     codec::Codec,
     engine_records::EngineRecord,
     engine_records::{EngineKey, store_key, write_domain_key},
-    link::Delivery,
+    link::{Delivery, Succession},
     participant::Key,
     request::Ask,
     sequencer::{Halt, Sequencer, recover::BACKOFF},
@@ -53,21 +53,17 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         if batch.is_empty() {
             return Ok(());
         }
+        self.check_faults(&batch).await?;
         let mut delay = BACKOFF.0;
         loop {
             self.now = self.settings.clock.now();
             let result = match self.run_steps(&batch).await {
-                Ok(()) => {
-                    let result = self.commit(batch.housekeeping).await;
-                    if matches!(result, Err(Error::Failed(_))) {
-                        self.doubt();
-                    }
-                    result
-                }
+                Ok(()) => self.commit(batch.housekeeping).await,
                 Err(error) => Err(error),
             };
             match result {
                 Ok(()) => {
+                    self.well();
                     self.records.evict(self.settings.records_in_memory_max);
                     self.own.evict(self.settings.records_in_memory_max);
                     return Ok(());
@@ -189,12 +185,17 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             }
         }
         keys.retain(|key| !self.records.holds(key));
-        if keys.is_empty() {
+        let asked = batch.requests.iter().filter_map(|request| self.desk.get(*request)?.key.as_ref());
+        let answers = asked.map(|key| EngineKey::Answer(Arc::clone(&key.key)));
+        let mut answers: Vec<_> = answers.filter(|answer| !self.own.holds(answer)).collect();
+        if keys.is_empty() && answers.is_empty() {
             return Ok(());
         }
         keys.sort_unstable();
         keys.dedup();
-        self.load(&keys, &[]).await
+        answers.sort_unstable();
+        answers.dedup();
+        self.load(&keys, &answers).await
     }
 
     /// Brings records into the views. If the head is not the one that the views are of, that is a conflict. A load that
@@ -238,21 +239,47 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         from: u64,
         entries: Vec<store::LogEntry>,
     ) -> Result<Delivery<P::Event>, Halt> {
-        let mut delivery = Delivery { source: index, from, to: from, events: Vec::new() };
-        for entry in entries {
-            if entry.position != delivery.to + 1 {
-                let log = self.sources.get(index).map(|source| source.log.to_string()).unwrap_or_default();
-                return Err(self.halted(format!("log {log} lost its events after number {}", delivery.to)));
-            }
-            delivery.to = entry.position;
-            let event = P::Event::decode_from(&entry.event)
-                .map_err(|error| self.halted(format!("event {} cannot be read: {error}", entry.position)))?;
-            self.destinations.clear();
-            self.participant.destinations(&event, self.partitions, &mut self.destinations);
-            if self.destinations.contains(self.log.partition) {
-                delivery.events.push((entry.position, Arc::new(event)));
-            }
+        let destinations = &mut self.destinations;
+        let log = self.sources.get(index).map(|source| source.log.to_string()).unwrap_or_default();
+        let (participant, partitions, own) = (&self.participant, self.partitions, self.log.partition);
+        let delivery = sort_out(index, from, entries, &log, |event: &P::Event| {
+            destinations.clear();
+            participant.destinations(event, partitions, destinations);
+            destinations.contains(own)
+        });
+        match &delivery.fault {
+            Some(fault) => Err(self.halted(fault.as_ref())),
+            None => Ok(delivery),
         }
-        Ok(delivery)
     }
+}
+
+/// Makes a delivery of what was read from a log after `from`: the events that `is_wanted`. What must not be skipped, an
+/// event that is missing or that cannot be read, becomes the delivery's fault.
+pub(crate) fn sort_out<E: Codec>(
+    source: usize,
+    from: u64,
+    entries: Vec<store::LogEntry>,
+    log: &str,
+    mut is_wanted: impl FnMut(&E) -> bool,
+) -> Delivery<E> {
+    let mut delivery = Delivery { source, from, to: from, events: Vec::new(), fault: None };
+    for entry in entries {
+        let fault = match (Succession::of(delivery.to, entry.position), E::decode_from(&entry.event)) {
+            (Succession::Gap, _) => format!("log {log} lost its events after number {}", delivery.to),
+            (_, Err(error)) => format!("event {} of log {log} cannot be read: {error}", entry.position),
+            (succession, Ok(event)) => {
+                if succession == Succession::AfterLoss {
+                    tracing::error!(log, after = delivery.to, "a log's store lost events that were consumed from it");
+                }
+                delivery.to = entry.position;
+                if is_wanted(&event) {
+                    delivery.events.push((entry.position, Arc::new(event)));
+                }
+                continue;
+            }
+        };
+        return Delivery { to: from, events: Vec::new(), fault: Some(fault.into()), ..delivery };
+    }
+    delivery
 }

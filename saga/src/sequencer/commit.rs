@@ -26,15 +26,32 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Commits what the steps changed, if anything, and sends out what may go. `idle`: store lagging cursors too.
     pub(super) async fn commit(&mut self, idle: bool) -> store::Result<()> {
         let Some(commit) = self.stage(idle) else {
+            self.confirm().await?;
             self.send_out(Ready::new(), Vec::new());
             return Ok(());
         };
         let events = commit.events.len();
         let started = Instant::now();
-        let committed = self.store.commit(self.log.partition, commit).await?;
+        let committed = match self.store.commit(self.log.partition, commit).await {
+            Err(error @ store::Error::Failed(_)) => {
+                self.doubt();
+                return Err(error);
+            }
+            committed => committed?,
+        };
         self.metrics.committed(started.elapsed(), events);
         self.publish(committed);
         Ok(())
+    }
+
+    /// A batch that changed nothing compared no head: before its answers go out, makes sure that what they show is the
+    /// partition as it is, and not as it was before another writer took over from one that slept.
+    async fn confirm(&self) -> store::Result<()> {
+        if self.answers.is_empty() || self.store.is_exclusive() {
+            return Ok(());
+        }
+        let snapshot = self.store.load(self.log.partition, &[]).await?;
+        if snapshot.head == self.head { Ok(()) } else { Err(store::Error::Conflict) }
     }
 
     fn stage(&mut self, idle: bool) -> Option<Commit> {
@@ -47,13 +64,13 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             return None;
         }
         self.mark_writer();
-        let scratch = &mut self.scratch;
-        let mut writes = Vec::new();
-        self.records
-            .drain_dirty(|key, record| writes.push(encode_write(scratch, |out| write_domain_key(key, out), record)));
-        self.own
-            .drain_dirty(|key: &EngineKey, record| writes.push(encode_write(scratch, |out| key.write_to(out), record)));
-        let events = self.effects.events.iter().map(|event| encode(scratch, |out| event.encode_to(out))).collect();
+        let mut writes = Encodings::new(&mut self.scratch);
+        self.records.drain_dirty(|key, record| writes.write(|out| write_domain_key(key, out), record));
+        self.own.drain_dirty(|key: &EngineKey, record| writes.write(|out| key.write_to(out), record));
+        let writes = writes.into_writes();
+        let mut events = Encodings::new(&mut self.scratch);
+        self.effects.events.iter().for_each(|event| events.push(|out| event.encode_to(out)));
+        let events = events.into_values().collect();
         let moved = self.sources.iter().filter(|source| source.cursor != source.committed);
         let cursors = moved.map(|source| Cursor { log: source.log.clone(), position: source.cursor }).collect();
         Some(Commit { expected_head: self.head, writes, events, cursors, trim: self.trim_floor() })
@@ -71,6 +88,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.position = committed.position;
         let events: Vec<_> = self.effects.events.drain(..).map(Arc::new).collect();
         self.log_end += events.len() as u64;
+        self.status.log_end.store(self.log_end, Ordering::Release);
         let instant = Instant::now();
         for (number, event) in (first..).zip(&events) {
             self.participant.committed(event, self.now);
@@ -113,15 +131,78 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 }
 
-fn encode(scratch: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    scratch.clear();
-    write(scratch);
-    // A buffer of its own for each value: stores keep values for as long as they like.
-    Bytes::copy_from_slice(scratch)
+/// Keys and values, encoded one after the other into one buffer: one of its own for each would cost the allocator more
+/// time than the encoding takes.
+struct Encodings<'a> {
+    scratch: &'a mut Vec<u8>,
+    /// Where each one ends; `None` for a value that is to be removed.
+    ends: Vec<Option<usize>>,
 }
 
-fn encode_write(scratch: &mut Vec<u8>, key: impl FnOnce(&mut Vec<u8>), record: Option<&impl Codec>) -> Write {
-    let key = encode(scratch, key);
-    let value = record.map(|record| encode(scratch, |out| record.encode_to(out)));
-    Write { key, value }
+impl<'a> Encodings<'a> {
+    fn new(scratch: &'a mut Vec<u8>) -> Self {
+        scratch.clear();
+        Self { scratch, ends: Vec::new() }
+    }
+
+    fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        encode(self.scratch);
+        self.ends.push(Some(self.scratch.len()));
+    }
+
+    fn write(&mut self, key: impl FnOnce(&mut Vec<u8>), record: Option<&impl Codec>) {
+        self.push(key);
+        match record {
+            Some(record) => self.push(|out| record.encode_to(out)),
+            None => self.ends.push(None),
+        }
+    }
+
+    fn into_values(self) -> impl Iterator<Item = Bytes> {
+        self.into_slices().flatten()
+    }
+
+    fn into_writes(self) -> Vec<Write> {
+        let mut writes = Vec::with_capacity(self.ends.len() / 2);
+        let mut slices = self.into_slices();
+        while let Some((key, value)) = slices.next().flatten().zip(slices.next()) {
+            writes.push(Write { key, value });
+        }
+        writes
+    }
+
+    fn into_slices(self) -> impl Iterator<Item = Option<Bytes>> {
+        let whole = Bytes::copy_from_slice(self.scratch);
+        let mut start = 0;
+        self.ends.into_iter().map(move |end| end.map(|end| whole.slice(std::mem::replace(&mut start, end)..end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_in_one_buffer_is_found_in_its_parts() {
+        let mut scratch = b"left over".to_vec();
+        let mut encodings = Encodings::new(&mut scratch);
+        encodings.write(|out| out.extend_from_slice(b"one"), Some(&7_u64));
+        encodings.write(|out| out.extend_from_slice(b"two"), None::<&u64>);
+        encodings.write(|_| {}, Some(&8_u64));
+        let value = |number: u64| {
+            let mut bytes = Vec::new();
+            number.encode_to(&mut bytes);
+            Some(Bytes::from(bytes))
+        };
+        let expected = [("one", value(7)), ("two", None), ("", value(8))];
+        let expected = expected.map(|(key, value)| Write { key: key.into(), value });
+        assert_eq!(encodings.into_writes(), expected);
+    }
+
+    #[test]
+    fn nothing_makes_no_write() {
+        let mut scratch = Vec::new();
+        assert_eq!(Encodings::new(&mut scratch).into_writes(), []);
+        assert_eq!(Encodings::new(&mut scratch).into_values().count(), 0);
+    }
 }

@@ -1,11 +1,11 @@
 //! Replies remembered under idempotency keys, in the same commit as the effect, and forgotten after their time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     IdempotencyKey, Participant, RequestId, Store,
     codec::Codec,
-    engine_records::{EngineKey, EngineRecord},
+    engine_records::{EngineKey, EngineRecord, Queue},
     request::CallError,
     sequencer::Sequencer,
     store,
@@ -15,16 +15,20 @@ use crate::{
 /// that finds more removes them in its next turn.
 const EXPIRED_MAX: u64 = 512;
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Answers a request whose key is known. `false`: it is not, or only claimed; the request is to be run.
     pub(super) async fn answer_again(&mut self, request: RequestId, key: &IdempotencyKey) -> store::Result<bool> {
         let name = EngineKey::Answer(Arc::clone(&key.key));
-        self.ensure_own(&name).await?;
-        let retention = u64::try_from(self.settings.idempotency_retention.as_millis()).unwrap_or(u64::MAX);
-        let Ok(Some(EngineRecord::Answer { fingerprint, recorded_at, reply })) = self.own.get(&name) else {
+        self.ensure_own(&[name.clone()]).await?;
+        let usual = milliseconds(self.settings.idempotency_retention);
+        let Ok(Some(EngineRecord::Answer { fingerprint, recorded_at, reply, retention })) = self.own.get(&name) else {
             return Ok(false);
         };
-        if recorded_at.saturating_add(retention) <= self.now.0 {
+        if recorded_at.saturating_add(retention.unwrap_or(usual)) <= self.now.0 {
             return Ok(false);
         }
         if *fingerprint != key.fingerprint {
@@ -61,16 +65,19 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             bytes
         });
         let recorded_at = self.now.0;
-        let answer = EngineRecord::Answer { fingerprint: key.fingerprint, recorded_at, reply };
+        // No longer than the settings say.
+        let retention = key.retention.filter(|own| *own < self.settings.idempotency_retention).map(milliseconds);
+        let queue = if retention.is_some() { Queue::Brief } else { Queue::Usual };
+        let answer = EngineRecord::Answer { fingerprint: key.fingerprint, recorded_at, reply, retention };
         self.own.set(EngineKey::Answer(Arc::clone(&key.key)), Some(answer));
-        let (first, next) = self.queue_bounds();
-        let queued = EngineRecord::Queued { key: key.key.to_string(), recorded_at };
-        self.own.set(EngineKey::Queued(next), Some(queued));
-        self.own.set(EngineKey::QueueBounds, Some(EngineRecord::Bounds { first, next: next + 1 }));
+        let (first, next) = self.queue_bounds(queue);
+        let queued = EngineRecord::Queued { key: key.key.to_string(), recorded_at, retention };
+        self.own.set(EngineKey::Queued(queue, next), Some(queued));
+        self.own.set(EngineKey::QueueBounds(queue), Some(EngineRecord::Bounds { first, next: next + 1 }));
     }
 
-    fn queue_bounds(&mut self) -> (u64, u64) {
-        match self.own.get(&EngineKey::QueueBounds) {
+    fn queue_bounds(&mut self, queue: Queue) -> (u64, u64) {
+        match self.own.get(&EngineKey::QueueBounds(queue)) {
             Ok(Some(EngineRecord::Bounds { first, next })) => (*first, *next),
             _ => (0, 0),
         }
@@ -78,50 +85,70 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     /// Removes answers whose time is over, oldest first.
     pub(super) async fn expire_answers(&mut self) -> store::Result<()> {
-        let retention = u64::try_from(self.settings.idempotency_retention.as_millis()).unwrap_or(u64::MAX);
-        let (first, next) = self.queue_bounds();
-        let mut kept = first;
-        while kept < next.min(first + EXPIRED_MAX) {
-            let entry = EngineKey::Queued(kept);
-            self.ensure_own(&entry).await?;
-            let queued = match self.own.get(&entry) {
-                Ok(Some(EngineRecord::Queued { key, recorded_at })) => {
-                    Some((EngineKey::Answer(key.as_str().into()), *recorded_at))
-                }
-                _ => None,
-            };
-            if let Some((answer, recorded_at)) = queued {
-                if recorded_at.saturating_add(retention) > self.now.0 {
-                    break;
-                }
-                self.forget(answer, recorded_at).await?;
+        for queue in [Queue::Brief, Queue::Usual] {
+            let (first, next) = self.queue_bounds(queue);
+            let limit = next.min(first + EXPIRED_MAX);
+            let kept = self.expire_in(queue, first, limit).await?;
+            if kept > first {
+                self.own.begin_step();
+                self.own.set(EngineKey::QueueBounds(queue), Some(EngineRecord::Bounds { first: kept, next }));
             }
-            self.own.begin_step();
-            self.own.set(entry, None);
-            kept += 1;
-        }
-        if kept > first {
-            self.own.begin_step();
-            self.own.set(EngineKey::QueueBounds, Some(EngineRecord::Bounds { first: kept, next }));
-        }
-        if kept == first + EXPIRED_MAX {
-            self.poll_at = tokio::time::Instant::now();
+            if kept == first + EXPIRED_MAX {
+                self.poll_at = tokio::time::Instant::now();
+            }
         }
         Ok(())
+    }
+
+    /// Removes entries of a queue from `first` on, and says which one is kept.
+    async fn expire_in(&mut self, queue: Queue, first: u64, limit: u64) -> store::Result<u64> {
+        let usual = milliseconds(self.settings.idempotency_retention);
+        let mut kept = first;
+        while kept < limit {
+            // The first alone tells whether any is due; those after it are loaded together.
+            let ahead = if kept == first { first + 1 } else { limit };
+            let entries: Vec<_> = (kept..ahead).map(|number| EngineKey::Queued(queue, number)).collect();
+            self.ensure_own(&entries).await?;
+            let mut due = Vec::new();
+            for entry in &entries {
+                match self.own.get(entry) {
+                    Ok(Some(EngineRecord::Queued { key, recorded_at, retention })) => {
+                        if recorded_at.saturating_add(retention.unwrap_or(usual)) > self.now.0 {
+                            break;
+                        }
+                        due.push(Some((EngineKey::Answer(key.as_str().into()), *recorded_at)));
+                    }
+                    _ => due.push(None),
+                }
+            }
+            let answers: Vec<_> = due.iter().flatten().map(|(answer, _)| answer.clone()).collect();
+            self.ensure_own(&answers).await?;
+            kept += due.len() as u64;
+            for (entry, due) in entries.iter().zip(&due) {
+                if let Some((answer, recorded_at)) = due {
+                    self.forget(answer, *recorded_at);
+                }
+                self.own.begin_step();
+                self.own.set(entry.clone(), None);
+            }
+            if due.len() < entries.len() {
+                break;
+            }
+        }
+        Ok(kept)
     }
 
     /// Removes an answer, unless it was recorded anew since.
-    async fn forget(&mut self, answer: EngineKey, recorded_at: u64) -> store::Result<()> {
-        self.ensure_own(&answer).await?;
-        let same = matches!(self.own.get(&answer), Ok(Some(EngineRecord::Answer { recorded_at: at, .. })) if *at == recorded_at);
+    fn forget(&mut self, answer: &EngineKey, recorded_at: u64) {
+        let same = matches!(self.own.get(answer), Ok(Some(EngineRecord::Answer { recorded_at: at, .. })) if *at == recorded_at);
         if same {
             self.own.begin_step();
-            self.own.set(answer, None);
+            self.own.set(answer.clone(), None);
         }
-        Ok(())
     }
 
-    async fn ensure_own(&mut self, key: &EngineKey) -> store::Result<()> {
-        if self.own.holds(key) { Ok(()) } else { self.load(&[], std::slice::from_ref(key)).await }
+    async fn ensure_own(&mut self, keys: &[EngineKey]) -> store::Result<()> {
+        let missing: Vec<_> = keys.iter().filter(|key| !self.own.holds(key)).cloned().collect();
+        if missing.is_empty() { Ok(()) } else { self.load(&[], &missing).await }
     }
 }

@@ -17,7 +17,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,12 +31,14 @@ use crate::{
     engine_records::{EngineKey, EngineRecord},
     link::{self, Acks, Delivery, Link, Ready, Source},
     metrics::PartitionMetrics,
-    request::{Answer, Desk, Reply, Request},
-    store,
+    request::{Answer, CallError, Desk, Reply, Request},
+    store::{self, position::sequence_of},
     timers::Timers,
     view::{Effects, View},
 };
 use batch::Batch;
+pub(crate) use batch::sort_out;
+pub(crate) use recover::READ_LIMIT;
 
 /// Why a partition stopped by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,10 +74,27 @@ pub(crate) struct Parts<P: Participant, S: Store> {
     pub(crate) mailbox: mpsc::Receiver<Delivery<P::Event>>,
     pub(crate) requests: mpsc::Receiver<Request<P>>,
     pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) active: watch::Receiver<bool>,
+    pub(crate) status: Arc<Status>,
     pub(crate) sources: Vec<Source>,
     pub(crate) links: Vec<Link<P::Event>>,
     pub(crate) acks: Acks,
     pub(crate) metrics: PartitionMetrics,
+}
+
+/// What a sequencer lets the rest of its process know.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    /// The store has not answered for a while: what comes now would only wait.
+    pub(crate) failing: AtomicBool,
+    /// The end of the partition's log as far as it was sent on its way; 0 before the partition was loaded.
+    pub(crate) log_end: AtomicU64,
+}
+
+/// How serving a partition ended.
+enum Ended {
+    Stopped,
+    Deactivated,
 }
 
 /// The single writer of one partition in this process.
@@ -88,6 +107,10 @@ pub(crate) struct Sequencer<P: Participant, S: Store> {
     mailbox: mpsc::Receiver<Delivery<P::Event>>,
     requests: mpsc::Receiver<Request<P>>,
     stop: watch::Receiver<bool>,
+    /// Whether this process is the one to look after the partition, as far as it knows. A hint: two that think so only
+    /// get into each other's way.
+    active: watch::Receiver<bool>,
+    status: Arc<Status>,
     sources: Vec<Source>,
     links: Vec<Link<P::Event>>,
     acks: Acks,
@@ -108,6 +131,7 @@ pub(crate) struct Sequencer<P: Participant, S: Store> {
     doubts: recover::Doubts<P::Reply>,
     durability: DurabilityWatch,
     writer: recover::Writer,
+    failing_since: Option<Instant>,
     tick: Interval,
     looked_at: Instant,
     poll_at: Instant,
@@ -128,6 +152,8 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             mailbox: parts.mailbox,
             requests: parts.requests,
             stop: parts.stop,
+            active: parts.active,
+            status: parts.status,
             sources: parts.sources,
             links: parts.links,
             acks: parts.acks,
@@ -145,6 +171,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             outgoing: VecDeque::new(),
             doubts: recover::Doubts::default(),
             writer: recover::Writer::new(parts.settings.writer_id),
+            failing_since: None,
             tick,
             looked_at: Instant::now(),
             poll_at: Instant::now() + parts.settings.poll,
@@ -154,14 +181,32 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         }
     }
 
-    /// Loads the partition's state, then consumes what its sources have for it. `ready` is told when that is done.
+    /// Looks after the partition whenever it is this process's to look after. `ready` is told once its state is loaded
+    /// and what its sources have for it is consumed, or that it is not.
     pub(crate) async fn run(mut self, ready: mpsc::Sender<Partition>) -> Result<(), Halt> {
-        self.recover().await?;
-        self.catch_up().await?;
-        // Nobody may be waiting for it any more.
-        let _ = ready.send(self.log.partition).await;
-        drop(ready);
+        let mut ready = Some(ready);
         loop {
+            if *self.active.borrow() && !*self.stop.borrow() {
+                self.recover().await?;
+                self.catch_up().await?;
+                tell(&mut ready, self.log.partition).await;
+                match self.serve().await? {
+                    Ended::Stopped => return Ok(()),
+                    Ended::Deactivated => self.hand_over().await?,
+                }
+            }
+            tell(&mut ready, self.log.partition).await;
+            if !self.rest().await {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> Result<Ended, Halt> {
+        loop {
+            if !*self.active.borrow() {
+                return Ok(Ended::Deactivated);
+            }
             let mut batch = Batch::default();
             // Before anything is taken from the queues: a batch of its own that runs in here may have to ask all
             // requests again, which must not include those of a batch that is still to run.
@@ -172,11 +217,55 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             let stopping = *self.stop.borrow();
             if stopping || (!self.gather(&mut batch) && !self.wait(&mut batch).await?) {
                 self.process(batch).await?;
-                return self.finish().await;
+                if !*self.active.borrow() {
+                    return Ok(Ended::Deactivated);
+                }
+                self.finish().await?;
+                return Ok(Ended::Stopped);
             }
             self.process(batch).await?;
             self.release();
         }
+    }
+
+    /// Lets out what was decided here, and sends everybody else to whoever looks after the partition now: what only this
+    /// process's memory knew of them, that they wait, is nothing yet.
+    async fn hand_over(&mut self) -> Result<(), Halt> {
+        tracing::info!(log = %self.log, "another replica looks after the partition now");
+        let position = self.position;
+        self.store.durability().wait(position).await.map_err(|missed| Halt::Poisoned(missed.to_string()))?;
+        self.release();
+        for request in self.desk.ask_again() {
+            if let Some(reply) = self.desk.close(request, Err(CallError::Moved)) {
+                reply.send();
+            }
+        }
+        self.desk = Desk::new();
+        self.timers = Timers::new();
+        self.records = View::new(false);
+        self.own = View::new(false);
+        self.status.log_end.store(0, Ordering::Release);
+        self.metrics.report([0; 6]);
+        Ok(())
+    }
+
+    /// Waits until the partition is this process's. `false`: it is time to stop.
+    async fn rest(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop) => break,
+                changed = self.active.wait_for(|active| *active) => return changed.is_ok(),
+                Some(request) = self.requests.recv() => request.refuse(CallError::Moved),
+                // The cursor has not moved: whoever looks after the partition consumes it.
+                Some(_) = self.mailbox.recv() => {}
+            }
+        }
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            request.refuse(CallError::Moved);
+        }
+        false
     }
 
     /// Takes what is queued without waiting. Deliveries come first, for they may free what requests wait for.
@@ -204,6 +293,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             }
             _ = self.tick.tick() => {}
             _ = self.stop.wait_for(|stop| *stop) => return Ok(false),
+            Ok(_) = self.active.wait_for(|active| !*active) => return Ok(true),
         }
         // Whoever is ready runs first: what it sends joins the batch, and shares a commit that would else have had one
         // input, for a runtime likes to run the task that was woken last at once.
@@ -216,6 +306,11 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     async fn look_around(&mut self, batch: &mut Batch<P>) -> Result<(), Halt> {
         let now = Instant::now();
         self.looked_at = now;
+        for source in self.sources.iter().filter(|source| source.reader.is_none()) {
+            if now >= self.poll_at || (self.mailbox.is_empty() && source.is_behind()) {
+                source.have_read();
+            }
+        }
         if now >= self.poll_at {
             self.poll_at = now + self.settings.poll;
             self.follow_other_writers().await?;
@@ -240,7 +335,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     fn has_missed_events(&self) -> bool {
-        self.mailbox.is_empty() && self.sources.iter().any(Source::is_behind)
+        self.mailbox.is_empty() && self.sources.iter().any(|source| source.reader.is_some() && source.is_behind())
     }
 
     /// Lets out what has become durable.
@@ -258,7 +353,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     /// Makes everything durable, lets it out, and drops those who still wait: they learn that the outcome is unknown.
-    async fn finish(mut self) -> Result<(), Halt> {
+    async fn finish(&mut self) -> Result<(), Halt> {
         // Who comes from now on is told that the service has stopped, and what peers send is in their logs.
         self.requests.close();
         self.mailbox.close();
@@ -273,12 +368,24 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     fn report(&self) {
-        let retained = self.log_end.saturating_sub(self.trim_floor());
+        let retained = sequence_of(self.log_end).saturating_sub(sequence_of(self.trim_floor()));
         let behind: u64 = self.sources.iter().map(Source::lag).sum();
         let records = self.records.len() + self.own.len();
         let [open, stuck, waiting, records] =
             [self.timers.len(), self.timers.overdue(), self.desk.len(), records].map(|count| count as u64);
         self.metrics.report([open, stuck, waiting, retained, behind, records]);
+    }
+
+    /// Stops at a log that cannot be consumed any further, unless another writer did consume it.
+    async fn check_faults(&mut self, batch: &Batch<P>) -> Result<(), Halt> {
+        for delivery in &batch.deliveries {
+            let Some(fault) = &delivery.fault else { continue };
+            let here = self.sources.get(delivery.source).is_some_and(|source| source.cursor == delivery.from);
+            if here && self.head_in_store().await == Some(self.head) {
+                return Err(self.halted(fault.as_ref()));
+            }
+        }
+        Ok(())
     }
 
     fn halted(&self, reason: impl Into<String>) -> Halt {
@@ -291,5 +398,12 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             store::Error::Poisoned(reason) => Halt::Poisoned(reason.clone()),
             other => self.halted(other.to_string()),
         }
+    }
+}
+
+/// Says once that a partition is ready; nobody may be waiting for it any more.
+async fn tell(ready: &mut Option<mpsc::Sender<Partition>>, partition: Partition) {
+    if let Some(ready) = ready.take() {
+        let _ = ready.send(partition).await;
     }
 }

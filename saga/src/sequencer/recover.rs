@@ -1,27 +1,34 @@
 //! Getting hold of a partition: at start, after another writer won, and after a commit whose fate is unknown.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use crate::{
     Participant, RequestId, Store,
     codec::Codec,
-    engine_records::{EngineKey, EngineRecord, store_key},
-    link::{Ready, Visibility},
+    engine_records::{EngineKey, EngineRecord, Queue, store_key},
+    link::{Ready, Succession, Visibility},
     participant::Key,
     request::Answer,
     sequencer::{Batch, Halt, Sequencer},
-    store::{Error, LogEntry, Snapshot},
+    store::{Error, LogEntry, Snapshot, position::sequence_of},
     timers::Timers,
     view::View,
 };
 
 /// Events read from a log in one go.
-const READ_LIMIT: usize = 1024;
+pub(crate) const READ_LIMIT: usize = 1024;
 
 /// The wait between tries of a store that fails doubles from the first to the second.
 pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// A store that fails for longer than this is not just slow: who asks now is told at once rather than kept waiting.
+const FAILING_AFTER: Duration = Duration::from_secs(1);
 
 /// This sequencer as a writer among possible others.
 #[derive(Debug)]
@@ -115,13 +122,17 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     /// Waits before the next try of a store that failed, longer each time.
     pub(super) async fn pause(&mut self, delay: &mut Duration) {
+        let since = self.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= FAILING_AFTER {
+            self.status.failing.store(true, Ordering::Release);
+        }
         tokio::time::sleep(self.writer.spread(*delay)).await;
         *delay = (*delay * 2).min(BACKOFF.1);
     }
 
     /// Forgets what is in memory and loads the partition as it is now.
     pub(super) async fn recover(&mut self) -> Result<(), Halt> {
-        let keys = [EngineKey::QueueBounds, EngineKey::Writers];
+        let keys = [EngineKey::QueueBounds(Queue::Usual), EngineKey::QueueBounds(Queue::Brief), EngineKey::Writers];
         let names: Vec<_> = keys.iter().map(|key| store_key(|out| key.write_to(out))).collect();
         let mut delay = BACKOFF.0;
         let (snapshot, log) = loop {
@@ -131,7 +142,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             };
             let log = self.read_own_log().await?;
             // The log must be the snapshot's: another writer may have come in between.
-            if log.last().is_none_or(|last| last.position == snapshot.log_end) {
+            if log.last().is_none_or(|last| sequence_of(last.position) == sequence_of(snapshot.log_end)) {
                 break (snapshot, log);
             }
         };
@@ -141,27 +152,45 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             let record = record.map_err(|error| self.halted(error.to_string()))?;
             self.own.insert_loaded(key, record);
         }
-        self.rebuild_timers(log)
+        self.rebuild_timers(log)?;
+        self.well();
+        Ok(())
+    }
+
+    /// The store answers.
+    pub(super) fn well(&mut self) {
+        if self.failing_since.take().is_some() {
+            self.status.failing.store(false, Ordering::Release);
+        }
     }
 
     fn adopt(&mut self, snapshot: &Snapshot) {
         self.head = snapshot.head;
         self.log_end = snapshot.log_end;
+        self.status.log_end.store(self.log_end, Ordering::Release);
         self.position = snapshot.position;
         self.records = View::new(false);
         self.own = View::new(false);
         self.effects.clear();
         self.answers.clear();
+        let mut acks = Vec::new();
         for source in &mut self.sources {
             let cursor = snapshot.cursors.iter().find(|cursor| cursor.log == source.log);
             source.committed = cursor.map_or(0, |cursor| cursor.position);
             source.cursor = source.committed;
             if source.visibility == Visibility::Committed {
-                source.ack.store(source.committed, std::sync::atomic::Ordering::Release);
+                source.ack.store(source.committed, Ordering::Release);
+            } else {
+                acks.push((Arc::clone(&source.ack), source.committed));
+            }
+            if source.reader.is_none() {
+                source.have_read();
             }
         }
+        self.send_out(Ready::new(), acks);
         for link in &mut self.links {
             link.restart(self.log_end);
+            link.announce(self.log_end);
         }
     }
 
@@ -209,9 +238,11 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let Some(source) = self.sources.get(index) else {
             return Ok(None);
         };
+        let Some(reader) = &source.reader else {
+            return Ok(None);
+        };
         let (partition, from, visibility) = (source.log.partition, source.cursor, source.visibility);
-        let reading = source.reader.read_log(partition, from, READ_LIMIT, visibility);
-        match reading.await {
+        match reader.read_log(partition, from, READ_LIMIT, visibility).await {
             Ok(entries) if entries.is_empty() => Ok(None),
             Ok(entries) if self.is_outrun_by(&entries, from).await => {
                 self.start_over(&Error::Conflict).await?;
@@ -244,12 +275,12 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Whether a gap in a log is there because another writer of this partition consumed what is missing, so that it
     /// was trimmed; or may be, for all that a store that does not answer lets one know.
     async fn is_outrun_by(&self, entries: &[LogEntry], cursor: u64) -> bool {
-        let gap = entries.first().is_some_and(|entry| entry.position > cursor + 1);
+        let gap = entries.first().is_some_and(|entry| Succession::of(cursor, entry.position) == Succession::Gap);
         gap && self.head_in_store().await != Some(self.head)
     }
 
     /// `None` where the store does not answer.
-    async fn head_in_store(&self) -> Option<u64> {
+    pub(super) async fn head_in_store(&self) -> Option<u64> {
         let loaded = self.store.load(self.log.partition, &[]).await;
         loaded.ok().map(|snapshot| snapshot.head)
     }

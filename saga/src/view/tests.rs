@@ -120,6 +120,22 @@ fn steps_that_are_run_again_leave_no_more_to_evict() {
     assert_eq!((view.hand.len(), view.len()), (100, 100));
 }
 
+#[test]
+fn records_that_come_and_go_leave_nothing_behind() {
+    let mut view = view_of(&[("stays", 1)]);
+    for _ in 0..100_000 {
+        view.begin_step();
+        view.set("comes and goes", Some(2));
+        drained(&mut view);
+        view.begin_step();
+        view.set("comes and goes", None);
+        drained(&mut view);
+        view.evict(1000);
+    }
+    assert_eq!((view.len(), view.holds(&"comes and goes"), view.holds(&"stays")), (1, false, true));
+    assert!(view.hand.len() < 3 * super::STALE_TURNS_MAX, "{} turns", view.hand.len());
+}
+
 #[derive(Clone, Debug)]
 enum Change {
     Get(u8),

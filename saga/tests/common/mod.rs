@@ -171,7 +171,7 @@ pub(crate) fn audit(id: &str) -> Command {
 
 /// Options with an idempotency key for a request whose content has this fingerprint.
 pub(crate) fn keyed(key: &str, fingerprint: u64) -> CallOptions {
-    CallOptions { key: Some(IdempotencyKey { key: key.into(), fingerprint }), patience: None }
+    CallOptions { key: Some(IdempotencyKey { key: key.into(), fingerprint, retention: None }), patience: None }
 }
 
 pub(crate) fn patient(patience_ms: u64) -> CallOptions {

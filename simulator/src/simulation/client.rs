@@ -92,6 +92,7 @@ pub(crate) async fn perform(world: Arc<World>, round: Arc<Round>, operation: usi
             // Nothing was begun.
             Ok(Ok(Err(CallError::Stopped))) => world.reach("answer: not serving"),
             Ok(Ok(Err(CallError::Overloaded))) => world.reach("answer: overloaded"),
+            Ok(Ok(Err(CallError::Unavailable | CallError::Moved))) => world.reach("answer: unavailable"),
             Ok(Ok(Err(CallError::KeyReused))) => {
                 world.breaks(format!("operation {operation} is told that its key is another's"));
                 return;
@@ -184,6 +185,7 @@ async fn ask(world: &World, desks: &Desks, round: &Round, operation: usize, trie
     let key = has_key.then(|| IdempotencyKey {
         key: format!("{}-{operation}", round.number).into(),
         fingerprint: saga::fingerprint([format!("{asked:?}").as_bytes()]),
+        retention: None,
     });
     let patience = Some(world.climate.patience);
     match role::service_of(asked) {

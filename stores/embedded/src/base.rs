@@ -28,7 +28,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use lsm_tree::{AbstractTree as _, AnyTree, Cache, Config, Guard as _, SeqNo, SequenceNumberCounter};
+use lsm_tree::{
+    AbstractTree as _, AnyTree, Cache, Config, Guard as _, SeqNo, SequenceNumberCounter, config::PinningPolicy,
+};
 use saga::store::LogEntry;
 
 pub(crate) use self::ingest::Ingestion;
@@ -85,6 +87,12 @@ impl Base {
         let tree = Config::new(path, sequence.clone(), visible.clone())
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
             .with_compaction_filter_factory(Some(Merging::filter(&merging)))
+            // Most loads are of sagas that nobody has heard of yet. To find that out takes the filter of every table, so
+            // these stay in memory, some 10 bits for each record, rather than to be looked for in the cache each time.
+            .filter_block_pinning_policy(PinningPolicy::all(true))
+            .index_block_pinning_policy(PinningPolicy::all(true))
+            .filter_block_partitioning_policy(PinningPolicy::all(false))
+            .index_block_partitioning_policy(PinningPolicy::all(false))
             .open()
             .map_err(|error| open_error(path.to_owned(), error))?;
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);

@@ -20,7 +20,7 @@ use std::{
 use crate::{
     base::{BaseError, Checkpoint},
     options::FaultPoint,
-    records::Table,
+    partition::FrozenPartition,
     replay::Marker,
     shared::{PoisonOnPanic, Shared, lock},
     stats::{add, add_time},
@@ -127,8 +127,9 @@ fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
     let records = ingestion.install()?;
     check(FaultPoint::CheckpointInstalled)?;
 
-    thaw(shared, &checkpoint);
-    shared.pool.retire_below(checkpoint.marker.segment)?;
+    let needed = checkpoint.marker.segment;
+    thaw(shared, checkpoint);
+    shared.pool.retire_below(needed)?;
     add(&shared.counters.checkpoints, 1);
     add(&shared.counters.checkpoint_records, records);
     add_time(&shared.counters.checkpoint_nanoseconds, started.elapsed());
@@ -157,13 +158,19 @@ fn freeze(shared: &Shared) -> (Checkpoint, u64) {
     (Checkpoint { marker: Marker { frame, segment }, partitions }, newest_group)
 }
 
-/// Lets memory forget what the base holds now.
-fn thaw(shared: &Shared, checkpoint: &Checkpoint) {
+/// Lets memory forget what the base holds now. The tables that held it are emptied, outside of any lock, and used again.
+fn thaw(shared: &Shared, checkpoint: Checkpoint) {
     let services = shared.services();
-    for frozen in &checkpoint.partitions {
-        let service = services.get(usize::from(frozen.place.service));
-        let slot = service.and_then(|service| service.partitions.get(usize::from(frozen.place.partition)));
-        // The table is dropped with the checkpoint, outside of the lock: it may be large.
-        let _table: Option<Arc<Table>> = slot.and_then(|slot| lock(slot).thaw());
+    for FrozenPartition { place, records, .. } in checkpoint.partitions {
+        let service = services.get(usize::from(place.service));
+        let Some(slot) = service.and_then(|service| service.partitions.get(usize::from(place.partition))) else {
+            continue;
+        };
+        drop(records);
+        let thawed = lock(slot).thaw();
+        if let Some(mut table) = thawed.and_then(Arc::into_inner) {
+            table.clear();
+            lock(slot).records.reuse(table);
+        }
     }
 }

@@ -11,8 +11,9 @@ use saga::{
 use crate::{
     log::{FrozenLog, Log},
     ops::{Op, OpBuffer},
-    records::{Records, Table},
+    records::Records,
     section::{Section, SectionRead},
+    table::Table,
 };
 
 /// The most bytes one commit may bring, so that the group it falls into stays far below a frame's 4 GiB.
@@ -117,8 +118,8 @@ impl Partition {
         let before = self.ops.len();
         for Write { key, value } in commit.writes {
             match value {
-                Some(value) => self.records.put(group, key, value, &mut self.ops),
-                None => self.records.remove(group, key, &mut self.ops),
+                Some(value) => self.records.put(group, &key, &value, &mut self.ops),
+                None => self.records.remove(group, &key, &mut self.ops),
             }
         }
         for event in commit.events {
@@ -171,7 +172,7 @@ impl Partition {
             if known.is_none() {
                 unknown.push(index);
             }
-            known.cloned().flatten()
+            known.flatten()
         });
         let records = records.collect();
         let snapshot = Snapshot {

@@ -161,8 +161,8 @@ fn check_new(service: &ServiceMeta, known: usize) -> Result<u8, ServiceError> {
 /// waits at the gate. A load of records that are not in memory reads the base, in the calling task: from the page cache
 /// in microseconds, from disk where the state has outgrown memory.
 ///
-/// Keys and values are kept as they are handed in. One that is a slice of a larger buffer keeps that buffer in memory
-/// for as long.
+/// Keys and values are copied. Events are kept as they are handed in until they are trimmed or the base holds them: one
+/// that is a slice of a larger buffer keeps that buffer in memory for as long.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStore {
     handle: Arc<Handle>,
@@ -201,7 +201,7 @@ impl EmbeddedStore {
         let mut partition = lock(slot);
         let confirmed = partition.freezes == freezes;
         if confirmed {
-            absent.for_each(|key| partition.records.note_absent(key));
+            absent.for_each(|key| partition.records.note_absent(&key));
         }
         confirmed
     }
@@ -304,6 +304,11 @@ impl Store for EmbeddedStore {
     }
 
     fn is_certain(&self) -> bool {
+        true
+    }
+
+    fn is_exclusive(&self) -> bool {
+        // The lock on the directory keeps every other process out.
         true
     }
 

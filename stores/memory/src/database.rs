@@ -19,6 +19,7 @@ use saga::{
 use crate::{
     Fault, Kind, MemoryStore, Operation,
     fault::Faults,
+    members::List,
     partition::{Partition, State},
     tail::Tail,
 };
@@ -80,6 +81,7 @@ enum Commits {
 #[derive(Default)]
 pub(crate) struct Service {
     partitions: RwLock<HashMap<saga::Partition, Partition, foldhash::fast::RandomState>>,
+    pub(crate) members: List,
 }
 
 impl Default for MemoryDatabase {

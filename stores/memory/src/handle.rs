@@ -11,6 +11,7 @@ use saga::{
 use crate::{
     Call, Effect, Fault, MemoryDatabase, Operation,
     database::{Service, Shared},
+    members::List,
 };
 
 /// A handle on the data of one service in a [`MemoryDatabase`]; clones are further handles.
@@ -56,6 +57,10 @@ impl MemoryStore {
     #[must_use]
     pub fn database(&self) -> MemoryDatabase {
         MemoryDatabase::of(Arc::clone(&self.database))
+    }
+
+    pub(crate) fn members(&self) -> &List {
+        &self.service.members
     }
 
     pub(crate) fn new_handle(

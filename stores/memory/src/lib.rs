@@ -40,6 +40,7 @@
 mod database;
 mod fault;
 mod handle;
+mod members;
 mod partition;
 mod tail;
 

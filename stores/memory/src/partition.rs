@@ -58,6 +58,11 @@ pub(crate) struct Undo {
     cursors: Vec<(LogName, Option<u64>)>,
 }
 
+/// A copy in a buffer of its own: what is handed in may be a slice of one that holds a whole commit.
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 impl State {
     pub(crate) fn load(&self, keys: &[Bytes]) -> Snapshot {
         let cursor = |(log, position): (&LogName, &u64)| Cursor { log: log.clone(), position: *position };
@@ -79,7 +84,7 @@ impl State {
     pub(crate) fn apply(&mut self, commit: Commit, position: u64) -> Committed {
         for write in commit.writes {
             match write.value {
-                Some(value) => drop(self.records.insert(write.key, value)),
+                Some(value) => drop(self.records.insert(own(&write.key), own(&value))),
                 None => drop(self.records.remove(&write.key)),
             }
         }
@@ -102,7 +107,7 @@ impl State {
         let mut records = Vec::with_capacity(commit.writes.len());
         for write in commit.writes {
             let before = match write.value {
-                Some(value) => self.records.insert(write.key.clone(), value),
+                Some(value) => self.records.insert(own(&write.key), own(&value)),
                 None => self.records.remove(&write.key),
             };
             records.push((write.key, before));

@@ -2,8 +2,6 @@
 
 use std::{collections::HashSet, fs::File, path::PathBuf};
 
-use bytes::Bytes;
-
 use super::{
     Base, BaseError, Checkpoint,
     layout::{EVENT, MARKER, META, PLACE_BYTES, RECORD, join, marker_bytes, meta_bytes},
@@ -11,7 +9,7 @@ use super::{
 };
 use crate::{
     partition::{FrozenPartition, Place},
-    records::{Slot, Table},
+    table::{Row, Table},
 };
 
 /// How many bytes are written before they are flushed: a few milliseconds' work for a disk.
@@ -97,35 +95,16 @@ impl<'a> Ingestion<'a> {
 
     fn records(&mut self, place: Place, table: &Table) -> Result<(), BaseError> {
         let mut full_key = join(RECORD, place, &[]);
-        for (key, slot) in sorted(table) {
+        for Row { key, value, .. } in table.sorted() {
             full_key.truncate(PLACE_BYTES);
             full_key.extend_from_slice(key);
-            match &slot.value {
-                Some(value) => self.inner.write(&full_key, &value[..])?,
+            match value {
+                Some(value) => self.inner.write(&full_key, value)?,
                 None => self.inner.write_tombstone(&full_key)?,
             }
-            self.pace(full_key.len() + slot.value.as_ref().map_or(0, Bytes::len))?;
+            self.pace(full_key.len() + value.map_or(0, <[u8]>::len))?;
             self.records += 1;
         }
         Ok(())
     }
-}
-
-/// The slots of `table` that the base has to hear of, by key.
-fn sorted(table: &Table) -> Vec<(&Bytes, &Slot)> {
-    let rows = table.iter().filter(|row| !row.value.is_absence());
-    // Sixteen bytes of the key decide nearly always, without following it into memory.
-    let mut keyed: Vec<_> = rows.map(|row| (prefix(&row.key), &row.key, &row.value)).collect();
-    keyed.sort_unstable_by(|(left_prefix, left, _), (right_prefix, right, _)| {
-        left_prefix.cmp(right_prefix).then_with(|| left.cmp(right))
-    });
-    keyed.into_iter().map(|(_, key, slot)| (key, slot)).collect()
-}
-
-fn prefix(key: &[u8]) -> u128 {
-    let mut prefix = [0; 16];
-    for (target, byte) in prefix.iter_mut().zip(key) {
-        *target = *byte;
-    }
-    u128::from_be_bytes(prefix)
 }

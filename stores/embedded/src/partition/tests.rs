@@ -1,6 +1,6 @@
 //! Random histories of one partition, with flushes, checkpoints and crashes wherever they may fall.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
 use saga::{LogName, store::LogEntry};
@@ -92,11 +92,14 @@ impl Base {
             assert!(removed.is_some(), "event {number} is removed from a base that does not hold it");
         }
         self.events.extend(frozen.log.put);
-        for row in frozen.records.iter() {
-            let (key, slot) = (&row.key, &row.value);
-            match &slot.value {
-                Some(value) => drop(self.records.insert(key.clone(), value.clone())),
-                None if slot.is_absence() => assert!(!self.records.contains_key(key), "{key:?} is said to be absent"),
+        let named: BTreeSet<_> = frozen.records.sorted().map(|row| Bytes::copy_from_slice(row.key)).collect();
+        for absent in frozen.records.iter().map(|row| row.key).filter(|key| !named.contains(*key)) {
+            assert!(!self.records.contains_key(absent), "{absent:?} is said to be absent");
+        }
+        for row in frozen.records.sorted() {
+            let key = row.key;
+            match row.value {
+                Some(value) => drop(self.records.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
                 None => drop(self.records.remove(key)),
             }
         }
@@ -169,7 +172,7 @@ impl World {
         }
         let record = self.base.records.get(key).cloned();
         if record.is_none() {
-            self.partition.records.note_absent(key.clone());
+            self.partition.records.note_absent(key);
         }
         record
     }
@@ -201,7 +204,11 @@ impl World {
             }
             self.base.install(marker, frozen);
             self.journal.retain(|(group, _)| *group > marker);
-            self.partition.thaw();
+            let table = self.partition.thaw().and_then(Arc::into_inner);
+            if let Some(mut table) = table {
+                table.clear();
+                self.partition.records.reuse(table);
+            }
         }
     }
 

@@ -1,0 +1,99 @@
+//! A child process with its output in a file, which is killed when dropped.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a condition that has no event is looked at.
+pub(crate) const POLL: Duration = Duration::from_millis(5);
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it, with both outputs appended to the file `log`.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command, log: &Path) -> Self {
+        let output = || File::options().create(true).append(true).open(log).expect("a log file can be written");
+        let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        Self { child, log: log.to_owned() }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL; returns once it is gone.
+    pub fn kill(&mut self) {
+        // An error means that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGSTOP: it does nothing any more, but its connections stay, until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM, and a wait until it has ended.
+    ///
+    /// # Panics
+    /// It does not end within the time.
+    pub fn terminate(&mut self, timeout: Duration) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running {timeout:?} after SIGTERM:\n{}", self.output());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// All it has said so far, and what earlier processes with the same log file said.
+    #[must_use]
+    pub fn output(&self) -> String {
+        let output = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&output).into_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself; who uses it will notice.
+            let _ = kill_process(id, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
