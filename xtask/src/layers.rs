@@ -61,6 +61,7 @@ const LAYERS: &[Layer] = &[
             "sagamart-stock",
             "sagamart-payment",
             "sagamart-bench",
+            "sagamart-simulator",
         ],
         &[],
     ),
