@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How often a condition that has no event is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
@@ -31,6 +32,25 @@ impl Process {
         let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         Self { child, log: log.to_owned() }
+    }
+
+    /// The same for a program that starts others, all of which [`Self::kill_group`] ends.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_group(mut command: Command, log: &Path) -> Self {
+        command.process_group(0);
+        Self::start(command, log)
+    }
+
+    /// SIGKILL to the program and all it has started; returns once it is gone.
+    pub fn kill_group(&mut self) {
+        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // An error means that all have ended.
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+        self.kill();
     }
 
     /// Its process id.
