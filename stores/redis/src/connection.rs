@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, Value, aio::MultiplexedConnection,
+    RedisConnectionInfo, aio::MultiplexedConnection,
 };
 
 use crate::{OpenError, Options, Promise, address::Host, error::Failure};

@@ -22,7 +22,7 @@ use std::{
 use redis::Value;
 use saga::{
     Durability, Partition,
-    store::{Error, Result},
+    store::{Error, Result, position::epoch_of},
 };
 
 use crate::{address::Host, connection::Connection, error::Failure, store::Core};
@@ -46,13 +46,16 @@ pub(crate) struct Gate {
 struct Noted {
     /// The position of the last note.
     position: u64,
-    /// The highest head that was seen of each partition and not been fenced.
-    heads: HashMap<Partition, u64>,
+    heads: Heads,
 }
+
+/// The highest head of each partition and epoch that was seen and not been fenced. One of a later epoch does not stand for
+/// one of an earlier epoch, which may be lost.
+type Heads = HashMap<(Partition, u64), u64>;
 
 impl Noted {
     fn raise(&mut self, partition: Partition, head: u64) {
-        let noted = self.heads.entry(partition).or_default();
+        let noted = self.heads.entry((partition, epoch_of(head))).or_default();
         *noted = head.max(*noted);
     }
 }
@@ -131,7 +134,7 @@ impl Flusher {
                 Err(failure) => {
                     tracing::warn!(service = core.service, error = %Error::from(failure), "commits cannot be confirmed now");
                     let mut noted = gate.noted();
-                    heads.into_iter().for_each(|(partition, head)| noted.raise(partition, head));
+                    heads.into_iter().for_each(|((partition, _), head)| noted.raise(partition, head));
                     drop(noted);
                     thread::sleep(PAUSE);
                 }
@@ -140,9 +143,9 @@ impl Flusher {
     }
 
     /// Returns once every head is where it was promised to be.
-    async fn fence(&mut self, core: &Core, heads: &HashMap<Partition, u64>) -> Result<(), Failure> {
+    async fn fence(&mut self, core: &Core, heads: &Heads) -> Result<(), Failure> {
         let mut by_host: HashMap<Host, Vec<(Partition, u64)>> = HashMap::new();
-        for (partition, head) in heads {
+        for ((partition, _), head) in heads {
             let Some(keys) = core.partitions.get(usize::from(*partition)) else { continue };
             let host = core.nodes.of(keys.slot).await?.host;
             by_host.entry(host).or_default().push((*partition, *head));
