@@ -10,7 +10,6 @@ use redis::{
 use crate::{OpenError, Options, Promise, address::Host, error::Failure};
 
 /// How servers are connected to, and what they must be able to do.
-#[derive(Clone, Debug)]
 pub(crate) struct Connector {
     login: RedisConnectionInfo,
     connect_timeout: Duration,

@@ -30,8 +30,8 @@ use crate::{address::Host, connection::Connection, error::Failure, store::Core};
 /// How long the server may wait for replicas in one go.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The pause after a round that failed.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a round that failed doubles from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// How long a reader of durable events waits for the gate.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
@@ -111,7 +111,7 @@ struct Flusher {
 
 impl Flusher {
     fn run(mut self, durability: &Durability, runtime: &tokio::runtime::Handle) {
-        let mut flushed = 0;
+        let (mut flushed, mut pause) = (0, PAUSE.0);
         while let Some(wanted) = durability.wanted(flushed, PATIENCE) {
             let Some(core) = self.core.upgrade() else { return };
             let Some(gate) = core.gate() else { return };
@@ -124,7 +124,7 @@ impl Flusher {
             };
             match runtime.block_on(self.fence(&core, &heads)) {
                 Ok(()) => {
-                    flushed = position;
+                    (flushed, pause) = (position, PAUSE.0);
                     durability.advance(position);
                 }
                 Err(Failure::Broken(reason)) => {
@@ -136,7 +136,8 @@ impl Flusher {
                     let mut noted = gate.noted();
                     heads.into_iter().for_each(|((partition, _), head)| noted.raise(partition, head));
                     drop(noted);
-                    thread::sleep(PAUSE);
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(PAUSE.1);
                 }
             }
         }

@@ -13,9 +13,9 @@ use saga::{
     },
 };
 use saga_store_redis::{Options, Promise, RedisStore};
-use test_servers::{Kind, Sentinels, Server};
+use test_servers::{Cluster, Kind, Sentinels, Server};
 
-use crate::steps::{append, append_in_the_end, event, load_in_the_end, log, texts};
+use crate::steps::{append, append_in_the_end, event, load_in_the_end, load_of_in_the_end, log, texts};
 
 fn group() -> Sentinels {
     Sentinels::start(Kind::Valkey8, 1, &test_servers::Options::default())
@@ -89,6 +89,7 @@ async fn replicated_lets_nothing_out_that_a_failover_then_loses() {
 
     let lost = store.durability().wait(unconfirmed).await.expect_err("it is lost, and must never be let out");
     assert!(lost.to_string().contains("a failover lost commits"), "{lost}");
+    assert!(matches!(store.load(0, &[]).await, Err(Error::Poisoned(_))), "nor built on");
     drop(store);
     let store = open(&group, Promise::Replicated).await;
     assert_eq!(texts(&store).await, ["kept 1", "kept 2"]);
@@ -142,4 +143,28 @@ async fn a_store_without_traffic_follows_a_failover_by_itself() {
     group.servers[0].thaw();
     append(&store, "b").await.expect("works");
     assert_eq!(texts(&store).await, ["a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_replaces_a_killed_primary_keeps_what_replicated_let_out() {
+    const PARTITIONS: u16 = 6;
+    let mut cluster = Cluster::start_with_replicas(Kind::Valkey8, &test_servers::Options::default());
+    let options = Options { promise: Promise::Replicated, ..Options::new(cluster.url(), "order", PARTITIONS) };
+    let store = RedisStore::open(options).await.expect("opens");
+    for partition in 0..PARTITIONS {
+        // In a cluster a commit is confirmed when it returns.
+        store.commit(partition, event(0, "kept")).await.expect("works");
+    }
+    cluster.primaries[0].kill();
+    cluster.replicas[0].wait_for_info("role", "master");
+    // It comes back as a replica: without one, nothing is confirmed.
+    cluster.primaries[0].restart();
+    let mut epochs = Vec::new();
+    for partition in 0..PARTITIONS {
+        let snapshot = load_of_in_the_end(&store, partition).await;
+        assert_eq!(snapshot.records, [Some("kept".into())], "partition {partition}");
+        epochs.push(epoch_of(snapshot.head));
+    }
+    assert!(epochs.iter().any(|epoch| *epoch > 0), "some partition was on the primary that was killed");
+    assert!(epochs.contains(&0), "and some were not, and noticed nothing");
 }

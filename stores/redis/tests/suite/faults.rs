@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use saga::{
     Store,
-    store::{Error, Visibility},
+    store::{Commit, Error, Visibility},
 };
 use saga_store_redis::{Options, RedisStore};
 use test_servers::{Kind, Proxy, Server};
@@ -116,4 +116,17 @@ async fn functions_that_somebody_removed_are_loaded_again() {
     let () = server.ask(&["FUNCTION", "FLUSH"]);
     append(&store, "b").await.expect("works all the same");
     assert_eq!(texts(&store).await, ["a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_trimmed_stays_small_on_the_server() {
+    let server = server();
+    let store = open(server.url()).await;
+    for head in 0..600 {
+        store.commit(0, Commit { trim: head, ..event(head, "event") }).await.expect("works");
+    }
+    assert_eq!(texts(&store).await.len(), 1, "the last event, which was not trimmed");
+    // Whole blocks of the stream are dropped, of a hundred entries each.
+    let entries: u64 = server.ask(&["XLEN", "{order:0}:log"]);
+    assert!(entries <= 200, "{entries} entries are left");
 }

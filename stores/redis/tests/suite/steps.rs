@@ -1,11 +1,16 @@
-//! What the tests do to a store, in few words. All of it is about partition 0.
+//! What the tests do to a store, in few words: to partition 0, where nothing else is said.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use saga::{
-    Store,
+    Partition, Store,
     store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility, Write},
 };
 use saga_store_redis::RedisStore;
+
+/// How long a store may take to find its server again. Far above what it takes, for busy machines.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A commit on `head` of one event, which also is the value of the record `last`.
 pub(crate) fn event(head: u64, text: &str) -> Commit {
@@ -25,25 +30,30 @@ pub(crate) async fn append(store: &RedisStore, text: &str) -> Result<Committed> 
 
 /// The same, again and again until the store answers.
 pub(crate) async fn append_in_the_end(store: &RedisStore, text: &str) -> Committed {
-    loop {
-        match append(store, text).await {
-            Ok(committed) => return committed,
-            Err(Error::Poisoned(reason)) => panic!("poisoned: {reason}"),
-            // The suite's time limit bounds it.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-        }
-    }
+    in_the_end(async || append(store, text).await).await
 }
 
 /// Loads, again and again until the store answers.
 pub(crate) async fn load_in_the_end(store: &RedisStore) -> Snapshot {
-    loop {
-        match store.load(0, &["last".into()]).await {
-            Ok(snapshot) => return snapshot,
-            Err(Error::Poisoned(reason)) => panic!("poisoned: {reason}"),
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+    load_of_in_the_end(store, 0).await
+}
+
+/// The same with any partition.
+pub(crate) async fn load_of_in_the_end(store: &RedisStore, partition: Partition) -> Snapshot {
+    in_the_end(async || store.load(partition, &["last".into()]).await).await
+}
+
+async fn in_the_end<T>(attempt: impl AsyncFn() -> Result<T>) -> T {
+    let tries = async {
+        loop {
+            match attempt().await {
+                Ok(answer) => return answer,
+                Err(Error::Poisoned(reason)) => panic!("poisoned: {reason}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, tries).await.expect("the store answers in the end")
 }
 
 pub(crate) async fn log(store: &RedisStore) -> Vec<LogEntry> {
