@@ -65,6 +65,7 @@ async fn measure(url: &str, promise: Promise, batch: u64, seconds: u32) -> Outco
     let store = RedisStore::open(options).await?;
     let client = redis::Client::open(url)?;
     let mut limit = client.get_multiplexed_async_connection().await?;
+    limit.set_response_timeout(Duration::from_secs(10));
     run(&store, batch, TURN).await?;
     let (mut checkouts, mut time, mut sets, mut sets_time) = (0, Duration::ZERO, 0, Duration::ZERO);
     let (mut server, mut own, mut bytes) = (Duration::ZERO, Duration::ZERO, 0);
