@@ -1,6 +1,8 @@
 //! Opening a store: what is checked, and what is said when it is not right.
 
-use saga::Store;
+use std::time::Duration;
+
+use saga::{Member, Members, Store};
 use saga_store_redis::{OpenError, Options, Promise, RedisStore};
 use test_servers::{Fsync, Kind, Server, free_port};
 
@@ -44,6 +46,29 @@ async fn only_the_right_password_opens_a_store() {
     }
     let store = RedisStore::open(options(password)).await.expect("opens");
     append(&store, "a").await.expect("works");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_rights_that_the_readme_names_is_enough() {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("ACL SETUSER ").expect("the README has the command");
+    let rights = after.lines().next().expect("a line").split_whitespace();
+    let server = server(test_servers::Options::default());
+    let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(rights).collect();
+    let () = server.ask(&words);
+    let (username, password) = (Some("order".to_owned()), Some("PASSWORD".to_owned()));
+    for promise in [Promise::Always, Promise::Replicated] {
+        let (username, password) = (username.clone(), password.clone());
+        let options = Options { username, password, promise, ..Options::new(server.url(), "order", 2) };
+        let store = RedisStore::open(options).await.expect("opens");
+        append(&store, "a").await.expect("works");
+        texts(&store).await;
+        let me = Member { id: 1, address: "here:1".to_owned() };
+        store.beat(&me, Duration::from_secs(9)).await.expect("works");
+        store.leave(1).await.expect("works");
+    }
+    let options = Options { username, password, ..Options::new(server.url(), "stock", 1) };
+    assert!(RedisStore::open(options).await.is_err(), "another service's data");
 }
 
 #[tokio::test(flavor = "multi_thread")]
