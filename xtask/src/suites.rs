@@ -78,7 +78,7 @@ pub(crate) fn binary(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Examples that measure something: they take long, need a quiet machine, and fail at nothing.
-const MEASUREMENTS: [&str; 3] = ["bench", "endurance", "throughput"];
+const MEASUREMENTS: [&str; 4] = ["bench", "commits", "endurance", "throughput"];
 
 /// Runs every other example: `cargo test` alone only compiles them.
 fn examples(workspace: &Workspace) -> Result<String> {

@@ -210,7 +210,11 @@ impl Core {
         self.gate.as_ref()
     }
 
+    /// The keys of a partition, while the store may be used.
     fn keys(&self, partition: Partition) -> Result<&Keys> {
+        if let Some(reason) = self.gate.as_ref().and_then(|gate| gate.durability().poisoned()) {
+            return Err(Error::Poisoned(reason.to_string()));
+        }
         let keys = self.partitions.get(usize::from(partition));
         keys.ok_or_else(|| Error::Poisoned(format!("{} has no partition {partition}", self.service)))
     }
