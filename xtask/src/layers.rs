@@ -68,7 +68,7 @@ const LAYERS: &[Layer] = &[
     layer("sagamart-black-box", &["sagamart-test-servers"], &[]),
     layer("sagamart-test-servers", &[], &[]),
     // It holds the deployment files against that binary.
-    layer("sagamart-deployment-tests", &["sagamart-black-box"], &[]),
+    layer("sagamart-deployment-tests", &["sagamart-black-box"], &["sagamart-test-servers"]),
     layer("xtask", &[], &[]),
 ];
 

@@ -3,6 +3,7 @@
 mod chart;
 mod documents;
 mod drain;
+mod failover;
 mod hardening;
 mod network;
 mod routes;
