@@ -179,10 +179,11 @@ async fn fence_at(
         }
     }
     let patience = PATIENCE.as_millis().to_string();
+    // Asked by WAITAOF alone, a replica says what it had flushed before the fence came, and then nothing for a second. So it
+    // is asked twice: when it answers for the second time it has flushed what it had received at the first.
+    pipeline.cmd("WAIT").arg(replicas).arg(&patience);
     if connection.waits_for_disks {
-        pipeline.cmd("WAITAOF").arg(1).arg(replicas).arg(patience);
-    } else {
-        pipeline.cmd("WAIT").arg(replicas).arg(patience);
+        pipeline.ignore().cmd("WAITAOF").arg(1).arg(replicas).arg(&patience);
     }
     let mut answers: Vec<Value> = connection.ask_all(&pipeline).await?;
     let confirmed = match answers.pop() {

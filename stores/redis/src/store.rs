@@ -217,7 +217,7 @@ impl Core {
 
     /// The position after which this head may be depended on.
     async fn position_of(&self, partition: Partition, head: u64) -> Result<u64> {
-        let Some(gate) = &self.gate else { return Ok(0) };
+        let Some(gate) = self.gate.as_ref().filter(|_| sequence_of(head) > 0) else { return Ok(0) };
         let position = gate.note(partition, head);
         if self.nodes.is_cluster() {
             gate.durability().wait(position).await?;

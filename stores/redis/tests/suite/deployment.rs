@@ -1,6 +1,9 @@
 //! Servers in every arrangement that the store knows, and how each of them crashes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use saga_store_redis::{OpenError, Options, Promise, RedisStore};
 use test_servers::{Cluster, Kind, Sentinels, Server};
@@ -31,7 +34,9 @@ impl Deployment {
     }
 
     pub(crate) fn sentinel(kind: Kind) -> Self {
-        Self::Sentinel(Sentinels::start(kind, 1, &test_servers::Options::default()))
+        // Patient, for here a primary that is killed comes back: a failover is what other tests are about.
+        let patience = Duration::from_secs(60);
+        Self::Sentinel(Sentinels::start_patient(kind, 1, &test_servers::Options::default(), patience))
     }
 
     pub(crate) fn cluster(kind: Kind) -> Self {
@@ -63,7 +68,11 @@ impl Deployment {
     pub(crate) fn crash(&mut self) {
         match self {
             Self::Single(server) => server.restart(),
-            Self::Sentinel(group) => group.primary().restart(),
+            Self::Sentinel(group) => {
+                group.primary().restart();
+                // Which makes the primary begin a new history, as far as clients can tell.
+                group.primary().wait_for_info("connected_slaves", "1");
+            }
             Self::Cluster(cluster) => cluster.primaries.iter_mut().for_each(Server::restart),
             Self::Pair { primary, replica } => {
                 primary.kill();
@@ -71,6 +80,7 @@ impl Deployment {
                 std::mem::swap(primary, replica);
                 replica.restart();
                 let () = replica.ask(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()]);
+                primary.wait_for_info("connected_slaves", "1");
                 replica.wait_for_info("master_link_status", "up");
             }
         }
