@@ -1,6 +1,7 @@
 //! Manifests, chart and scripts, held against what Kubernetes, helm and the binary take.
 
 mod chart;
+mod compose;
 mod documents;
 mod drain;
 mod failover;
@@ -9,4 +10,5 @@ mod network;
 mod routes;
 mod schemas;
 mod scripts;
+mod starts;
 mod ties;
