@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::{
-    advisories, deployment, failure::Result, layers, lengths, licences, links, process, report::Report, suites,
-    workspace::Workspace,
+    advisories, compose, deployment, failure::Result, layers, lengths, licences, links, process, report::Report,
+    suites, workspace::Workspace,
 };
 
 /// Far above what a compiling step takes on two slow cores; it only ends one that hangs.
@@ -112,6 +112,13 @@ pub(crate) fn render_manifests() -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
     report.step("manifests", || deployment::render(&workspace));
+    Ok(report)
+}
+
+pub(crate) fn images() -> Result<Report> {
+    let workspace = Workspace::load()?;
+    let mut report = Report::default();
+    report.step("images", || compose::images(&workspace));
     Ok(report)
 }
 

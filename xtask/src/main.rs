@@ -3,6 +3,7 @@
 
 mod advisories;
 mod commands;
+mod compose;
 mod deployment;
 mod failure;
 mod layers;
@@ -34,6 +35,8 @@ enum Xtask {
     Ci,
     /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay
     RenderManifests,
+    /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
+    Images,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Xtask::Test => commands::test(),
         Xtask::Ci => commands::ci(),
         Xtask::RenderManifests => commands::render_manifests(),
+        Xtask::Images => commands::images(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {

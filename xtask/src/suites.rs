@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use crate::{
-    deployment,
+    compose, deployment,
     failure::{Failure, Result},
     process,
     report::{Report, Totals},
@@ -19,6 +19,9 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// The package of the tests that need the built binary.
 const BLACK_BOX: &str = "sagamart-black-box";
 
+/// The package of the tests that start containers.
+const COMPOSE: &str = "sagamart-compose-tests";
+
 /// The profile of the binary under test: nearly as fast as `release`, and built in a fraction of the time.
 const BINARY_PROFILE: &str = "test-release";
 
@@ -29,8 +32,9 @@ pub(crate) const BINARY_VARIABLE: &str = "SAGAMART_BIN";
 pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     report.step("servers of the tests", || servers(workspace));
     report.tests("unit, property, conformance and doc tests", |totals| {
-        let arguments =
-            ["test", "--workspace", "--exclude", BLACK_BOX, "--exclude", deployment::PACKAGE, "--no-fail-fast"];
+        let excluded = [BLACK_BOX, COMPOSE, deployment::PACKAGE];
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+        arguments.extend(excluded.iter().flat_map(|package| ["--exclude", package]));
         counted(&mut workspace.cargo(&arguments), totals)
     });
     report.step("examples", || examples(workspace));
@@ -39,6 +43,17 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
         let binary = binary(workspace)?;
         let arguments = ["test", "--package", BLACK_BOX, "--no-fail-fast"];
         counted(workspace.cargo(&arguments).env(BINARY_VARIABLE, binary), totals)
+    });
+    report.step("images of the compose files", || compose::images(workspace));
+    report.tests("compose files", |totals| {
+        let binary = binary(workspace)?;
+        // Shown as they come: each fault says what it cost.
+        let arguments = ["test", "--package", COMPOSE, "--no-fail-fast", "--", "--nocapture", "--test-threads=1"];
+        let mut tests = workspace.cargo(&arguments);
+        if let Some(configuration) = compose::docker_configuration(workspace) {
+            tests.env("DOCKER_CONFIG", configuration);
+        }
+        counted(tests.env(BINARY_VARIABLE, binary), totals)
     });
 }
 

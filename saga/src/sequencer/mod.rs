@@ -170,7 +170,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             desk: Desk::new(),
             outgoing: VecDeque::new(),
             doubts: recover::Doubts::default(),
-            writer: recover::Writer::new(),
+            writer: recover::Writer::new(parts.settings.writer_id),
             failing_since: None,
             tick,
             looked_at: Instant::now(),

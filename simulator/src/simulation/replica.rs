@@ -1,0 +1,296 @@
+//! One process with a replica of each service: starts, dies, freezes, has a clock of its own.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use order::Orders;
+use payment::Payment;
+use saga::{Clock, DeliveryFault, Halt, Handle, Running, Service, Settings, Timestamp};
+use stock::Stock;
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+use super::{
+    climate::{Climate, FaultKind},
+    connection::{Connection, wait},
+    random::Random,
+    world::{World, lock},
+};
+
+/// Where the simulated clocks begin: any time well after 1970, so that a jump back stays above it.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+
+/// How long a process that is told to stop has before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a replica cannot do with a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Cut {
+    #[default]
+    None,
+    /// Its requests do not arrive.
+    Requests,
+    /// Answers do not come back.
+    Answers,
+}
+
+/// Why a replica ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Kill,
+    Stop,
+}
+
+/// Where clients reach a replica that runs.
+#[derive(Clone)]
+pub(crate) struct Desks {
+    pub(crate) order: Handle<Orders>,
+    pub(crate) stock: Handle<Stock>,
+    pub(crate) payment: Handle<Payment>,
+}
+
+/// A clock that differs from the others and jumps.
+#[derive(Debug)]
+pub(crate) struct SimulatedClock {
+    begun: Instant,
+    offset_ms: AtomicI64,
+}
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let now = EPOCH_MS + elapsed + self.offset_ms.load(Ordering::Relaxed);
+        Timestamp(u64::try_from(now).unwrap_or_default())
+    }
+}
+
+/// One process.
+pub(crate) struct Replica {
+    clock: Arc<SimulatedClock>,
+    desks: Mutex<Option<Desks>>,
+    frozen: watch::Sender<bool>,
+    isolated: watch::Sender<bool>,
+    cuts: Mutex<[Cut; 3]>,
+    endings: mpsc::UnboundedSender<Ending>,
+    heard: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
+    /// How many more times it may be where it can be killed; 0: for ever.
+    passes_left: AtomicU64,
+}
+
+impl Replica {
+    pub(crate) fn new(seed: u64, number: usize, climate: &Climate) -> Self {
+        let mut random = Random::new(seed, "clock", number as u64);
+        let skew = if climate.faults.contains_key(&FaultKind::Skew) { random.between(0, 240_000) as i64 } else { 0 };
+        let (endings, heard) = mpsc::unbounded_channel();
+        Self {
+            clock: Arc::new(SimulatedClock { begun: Instant::now(), offset_ms: AtomicI64::new(skew - 120_000) }),
+            desks: Mutex::new(None),
+            frozen: watch::Sender::new(false),
+            isolated: watch::Sender::new(false),
+            cuts: Mutex::default(),
+            endings,
+            heard: Mutex::new(Some(heard)),
+            passes_left: AtomicU64::new(0),
+        }
+    }
+
+    /// Where it takes requests; `None` while it is down.
+    pub(crate) fn desks(&self) -> Option<Desks> {
+        lock(&self.desks).clone()
+    }
+
+    pub(crate) fn jump_clock(&self, ms: i64) {
+        self.clock.offset_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        self.frozen.send_replace(is_frozen);
+    }
+
+    pub(crate) fn isolate(&self, is_isolated: bool) {
+        self.isolated.send_replace(is_isolated);
+    }
+
+    pub(crate) fn is_isolated(&self) -> bool {
+        *self.isolated.borrow()
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        *self.frozen.borrow()
+    }
+
+    /// Waits until it is not frozen.
+    pub(crate) async fn thawed(&self) {
+        if self.is_frozen() {
+            // The sender is ours: it cannot be gone.
+            let _ = self.frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
+        }
+    }
+
+    pub(crate) fn cut(&self, site: usize, cut: Cut) {
+        lock(&self.cuts)[site] = cut;
+    }
+
+    pub(crate) fn cut_from(&self, site: usize) -> Cut {
+        lock(&self.cuts)[site]
+    }
+
+    pub(crate) fn end(&self, ending: Ending) {
+        // Whoever listens is there for as long as the run lasts.
+        let _ = self.endings.send(ending);
+    }
+
+    /// Kills it after so many more moments at which it can be killed; 0: not.
+    pub(crate) fn kill_after(&self, passes: u64) {
+        self.passes_left.store(passes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_killed_here(&self) -> bool {
+        let left = self.passes_left.load(Ordering::Relaxed);
+        if left == 0 {
+            return false;
+        }
+        self.passes_left.store(left - 1, Ordering::Relaxed);
+        if left == 1 {
+            self.end(Ending::Kill);
+        }
+        left == 1
+    }
+}
+
+/// The three services of one process, while they run.
+struct Process {
+    services: [Running; 3],
+    desks: Desks,
+}
+
+impl Process {
+    fn start(world: &Arc<World>, number: usize, random: &mut Random, calls: &Arc<Mutex<Random>>) -> Self {
+        let (climate, engine) = (&world.climate, &world.engine);
+        let connection = |site| Connection::new(world, number, site, calls);
+        let settings = settings(world, number, random);
+        let partitions = climate.partitions;
+        let orders = Orders::new(climate.checkout_timeout, world.checkouts.clone());
+        let parked_max = climate.parked_max;
+        let mut order = Service::new(orders, connection(0), partitions.order, settings.clone(), engine.clone());
+        let mut stock =
+            Service::new(Stock { parked_max }, connection(1), partitions.stock, settings.clone(), engine.clone());
+        let mut payment =
+            Service::new(Payment { parked_max }, connection(2), partitions.payment, settings, engine.clone());
+        stock.consume(&mut order);
+        stock.consume_own();
+        payment.consume(&mut order);
+        payment.consume(&mut stock);
+        order.consume(&mut stock);
+        order.consume(&mut payment);
+        let desks = Desks { order: order.handle(), stock: stock.handle(), payment: payment.handle() };
+        Self { services: [order.start(), stock.start(), payment.start()], desks }
+    }
+
+    fn is_recovered(&self) -> bool {
+        self.services.iter().all(|service| *service.recovered().borrow())
+    }
+
+    async fn halted(&mut self) -> Halt {
+        let [order, stock, payment] = &mut self.services;
+        tokio::select! {
+            biased;
+            halt = order.halted() => halt,
+            halt = stock.halted() => halt,
+            halt = payment.halted() => halt,
+        }
+    }
+
+    async fn stop(self) -> Result<(), Halt> {
+        for service in self.services {
+            service.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+fn settings(world: &World, number: usize, random: &mut Random) -> Settings {
+    let climate = &world.climate;
+    let rate = |kind| climate.faults.get(&kind).copied().unwrap_or_default();
+    let (lost, repeated) = (rate(FaultKind::DeliveriesLost), rate(FaultKind::DeliveriesRepeated));
+    let delivery_fault = if random.in_thousand(lost) {
+        world.reach("deliveries lost");
+        DeliveryFault::DropEvery
+    } else if random.in_thousand(repeated) {
+        world.reach("deliveries repeated");
+        DeliveryFault::RepeatEvery
+    } else {
+        DeliveryFault::None
+    };
+    Settings {
+        clock: Arc::clone(&world.replicas[number].clock) as Arc<dyn Clock>,
+        batch_inputs_max: climate.batch_inputs_max,
+        requests_waiting_max: climate.requests_waiting_max,
+        deliveries_waiting_max: climate.deliveries_waiting_max,
+        records_in_memory_max: climate.records_in_memory_max,
+        tick: climate.tick,
+        poll: climate.poll,
+        writer_id: Some(random.between(0, u64::MAX)),
+        delivery_fault,
+        ..Settings::default()
+    }
+}
+
+/// Runs a replica, and starts it again whenever it has ended, for as long as the run lasts.
+pub(crate) async fn supervise(world: Arc<World>, number: usize) {
+    let replica = &world.replicas[number];
+    let Some(mut endings) = lock(&replica.heard).take() else { return };
+    let mut random = Random::new(world.seed, "replica", number as u64);
+    let calls = Arc::new(Mutex::new(Random::new(world.seed, "calls", number as u64)));
+    loop {
+        let mut process = Process::start(&world, number, &mut random, &calls);
+        *lock(&replica.desks) = Some(process.desks.clone());
+        world.note(format_args!("replica {number} starts"));
+        let ended = tokio::select! {
+            biased;
+            ending = endings.recv() => Ok(ending),
+            halt = process.halted() => Err(halt),
+        };
+        *lock(&replica.desks) = None;
+        if !process.is_recovered() {
+            world.reach("ended during recovery");
+        }
+        world.note(format_args!("replica {number} ends: {ended:?}"));
+        match ended {
+            Ok(Some(Ending::Kill)) => {
+                world.reach("replica killed");
+                drop(process);
+            }
+            Ok(_) => stop(&world, process).await,
+            Err(halt) => judge(&world, &halt),
+        }
+        // Whatever else was to end it has.
+        replica.kill_after(0);
+        while endings.try_recv().is_ok() {}
+        let pause_ms = if world.is_stormy() { 2000 } else { 20 };
+        wait(Duration::from_millis(1) + random.delay(pause_ms)).await;
+    }
+}
+
+async fn stop(world: &World, process: Process) {
+    match tokio::time::timeout(STOP_TIMEOUT, process.stop()).await {
+        Ok(Ok(())) => world.reach("replica stopped in good order"),
+        Ok(Err(halt)) => judge(world, &halt),
+        Err(_) => world.reach("replica killed while it stopped"),
+    }
+}
+
+/// A partition may stop by itself because its database was lost, and for no other reason.
+fn judge(world: &World, halt: &Halt) {
+    match halt {
+        Halt::Poisoned(reason) if !reason.contains("panicked") => world.reach("halted by a lost database"),
+        halt => world.breaks(format!("a partition stopped: {halt}")),
+    }
+}
