@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hyper::Method;
 use sagamart_black_box::{Client, Server, Settings, binary};
 use sagamart_deployment_tests::{Container, object};
 use serde_json::Value;
@@ -48,6 +49,35 @@ async fn what_the_embedded_manifest_says_serves_and_answers_every_probe() {
     for prefix in ["orders", "stock", "payment"] {
         assert!(prefixes.contains(prefix), "every way in leads /{prefix} to the shop, which serves {prefixes:?}");
     }
+}
+
+/// The gateway gives a request without a key one, in these headers; the second of two equal ones must change nothing.
+#[tokio::test]
+async fn the_headers_that_the_gateway_adds_make_a_repetition_harmless() {
+    let cluster = object::overlay("cluster");
+    let route = object::named(&cluster, "HTTPRoute", "sagamart");
+    let mut set =
+        route.list("/spec/rules").iter().filter_map(|rule| rule.pointer("/filters/0/requestHeaderModifier/set"));
+    let set = set.next().and_then(Value::as_array).expect("headers");
+    let text = |header: &Value, key: &str| header.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    // What Envoy puts in that place.
+    let unique = |value: String| value.replace("%UNIQUE_ID%", "6f1d1c0e-2a3b-4c5d-8e9f-0a1b2c3d4e5f");
+    let headers: Vec<(String, String)> =
+        set.iter().map(|header| (text(header, "name"), unique(text(header, "value")))).collect();
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(headers.len(), 2, "{headers:?}");
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(&Settings::default(), data.path()).await;
+    let client = server.client();
+    let created = client.send(Method::POST, "/payment/create_user", &headers).await.expect("an answer");
+    let again = client.send(Method::POST, "/payment/create_user", &headers).await.expect("an answer");
+    assert_eq!((created.status, created.text()), (200, again.text()), "one user, told twice");
+    let other = client.post("/payment/create_user").await;
+    assert_ne!(other.text(), created.text());
+    // A gateway does not look at the method: a GET has the headers too.
+    let user: Value = created.json();
+    let path = format!("/payment/find_user/{}", user.get("user_id").and_then(Value::as_str).expect("an id"));
+    assert_eq!(client.send(Method::GET, &path, &headers).await.expect("an answer").status, 200);
 }
 
 /// Values as a pod gets them, but for what only a pod has: its address, its database's name, and its password.
