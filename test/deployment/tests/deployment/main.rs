@@ -1,5 +1,6 @@
 //! Manifests, chart and scripts, held against what Kubernetes, helm and the binary take.
 
+mod apply;
 mod chart;
 mod compose;
 mod documents;
