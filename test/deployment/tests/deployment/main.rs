@@ -11,5 +11,7 @@ mod network;
 mod routes;
 mod schemas;
 mod scripts;
+mod stage;
 mod starts;
 mod ties;
+mod values;
