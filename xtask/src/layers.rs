@@ -69,7 +69,7 @@ const LAYERS: &[Layer] = &[
     layer("sagamart-black-box", &["sagamart-test-servers"], &[]),
     layer("sagamart-test-servers", &[], &[]),
     // It holds the deployment files against that binary.
-    layer("sagamart-deployment-tests", &["sagamart-black-box"], &[]),
+    layer("sagamart-deployment-tests", &["sagamart-black-box"], &["sagamart-test-servers"]),
     // As the black-box tests, whose client it borrows; but of a shop in containers.
     layer("sagamart-compose-tests", &[], &["sagamart-black-box"]),
     layer("xtask", &[], &[]),

@@ -14,7 +14,7 @@ fn our_containers(objects: &[Object]) -> Vec<Container<'_>> {
 #[test]
 fn the_grace_period_covers_pre_stop_notice_and_the_longest_checkout() {
     for (source, objects) in object::all_rendered() {
-        let containers = our_containers(&objects);
+        let containers = our_containers(objects);
         assert!(!containers.is_empty(), "{source}");
         for container in containers {
             let seconds = |name: &str| container.variable(name).parse::<u64>().expect("a number of seconds");
@@ -35,7 +35,7 @@ fn the_grace_period_covers_pre_stop_notice_and_the_longest_checkout() {
 #[test]
 fn a_rollout_never_has_fewer_replicas_than_asked_for() {
     for (source, objects) in object::all_rendered() {
-        for deployment in object::of_kind(&objects, "Deployment") {
+        for deployment in object::of_kind(objects, "Deployment") {
             let strategy = deployment.at("/spec/strategy/rollingUpdate");
             assert_eq!(strategy, &json!({"maxSurge": 1, "maxUnavailable": 0}), "{source}: {}", deployment.name());
         }

@@ -54,7 +54,7 @@ fn every_container_asks_for_what_it_needs_and_has_a_bound_on_memory() {
 #[test]
 fn service_accounts_have_no_token() {
     for (source, objects) in object::all_rendered() {
-        let accounts: Vec<&Object> = object::of_kind(&objects, "ServiceAccount").collect();
+        let accounts: Vec<&Object> = object::of_kind(objects, "ServiceAccount").collect();
         assert_eq!(accounts.len(), 1, "{source}");
         for account in &accounts {
             assert_eq!(account.at("/automountServiceAccountToken"), &json!(false), "{source}");
@@ -99,7 +99,7 @@ fn replicas_are_spread_and_one_of_each_service_stays_while_nodes_are_emptied() {
                 "{source}: {}",
                 workload.name()
             );
-            let budgets: Vec<&Object> = object::of_kind(&objects, "PodDisruptionBudget")
+            let budgets: Vec<&Object> = object::of_kind(objects, "PodDisruptionBudget")
                 .filter(|budget| workload.pods_match(budget.at("/spec/selector/matchLabels")))
                 .collect();
             assert_eq!(budgets.len(), 1, "{source}: {}", workload.name());

@@ -46,10 +46,10 @@ fn text(value: &Value, pointer: &str) -> String {
 #[test]
 fn every_service_leads_to_a_port_of_its_pods() {
     for (source, objects) in object::all_rendered() {
-        for service in object::of_kind(&objects, "Service") {
+        for service in object::of_kind(objects, "Service") {
             for port in service.list("/spec/ports") {
                 let wanted = port.get("name").unwrap_or(&Value::Null);
-                assert!(leads_to_a_port(&objects, service, wanted), "{source}: {} {wanted}", service.name());
+                assert!(leads_to_a_port(objects, service, wanted), "{source}: {} {wanted}", service.name());
             }
         }
     }
@@ -58,12 +58,12 @@ fn every_service_leads_to_a_port_of_its_pods() {
 #[test]
 fn every_way_in_leads_each_prefix_to_the_service_that_answers_it() {
     for (source, objects) in object::all_rendered() {
-        let found = backends(&objects);
+        let found = backends(objects);
         let none = source.contains("expose.kind=none");
         assert_eq!(found.is_empty(), none, "{source}");
         for (prefix, name, port) in &found {
-            let service = object::named(&objects, "Service", name);
-            assert!(leads_to_a_port(&objects, service, port), "{source}: {prefix} leads to {name} {port}");
+            let service = object::named(objects, "Service", name);
+            assert!(leads_to_a_port(objects, service, port), "{source}: {prefix} leads to {name} {port}");
             let serves =
                 objects.iter().filter(|object| object.is_workload() && object.pods_match(service.at("/spec/selector")));
             let subcommands: Vec<String> =
@@ -83,7 +83,7 @@ fn every_way_in_leads_each_prefix_to_the_service_that_answers_it() {
 #[test]
 fn an_ingress_needs_no_controller_of_its_own_kind() {
     for (source, objects) in object::all_rendered() {
-        for ingress in object::of_kind(&objects, "Ingress") {
+        for ingress in object::of_kind(objects, "Ingress") {
             assert_eq!(ingress.at("/metadata/annotations"), &Value::Null, "{source}");
         }
     }
@@ -98,7 +98,7 @@ fn an_ingress_needs_no_controller_of_its_own_kind() {
 fn a_gateway_repeats_unknown_outcomes_only_of_requests_with_a_key() {
     let mut rules_seen = 0;
     for (source, objects) in object::all_rendered() {
-        for rule in object::of_kind(&objects, "HTTPRoute").flat_map(|route| route.list("/spec/rules")) {
+        for rule in object::of_kind(objects, "HTTPRoute").flat_map(|route| route.list("/spec/rules")) {
             rules_seen += 1;
             let codes = rule.pointer("/retry/codes").and_then(Value::as_array).cloned().unwrap_or_default();
             assert!(
@@ -110,7 +110,7 @@ fn a_gateway_repeats_unknown_outcomes_only_of_requests_with_a_key() {
             let set = rule.pointer("/filters/0/requestHeaderModifier/set").and_then(Value::as_array);
             let given: Vec<String> = set.into_iter().flatten().map(|header| text(header, "/name")).collect();
             let keyed = has_key || given == ["Idempotency-Key", "Idempotency-Retention"];
-            assert!(!(has_key && !given.is_empty()), "{source}: a client's own key is replaced");
+            assert!(!has_key || given.is_empty(), "{source}: a client's own key is replaced");
             assert_eq!(codes.contains(&json!(502)), keyed, "{source}: {rule}");
         }
     }

@@ -98,7 +98,7 @@ fn the_plain_manifests_are_what_the_minikube_overlay_renders() {
 fn no_manifest_holds_a_secret() {
     for (source, objects) in object::all_rendered() {
         assert_eq!(
-            object::of_kind(&objects, "Secret").count(),
+            object::of_kind(objects, "Secret").count(),
             0,
             "{source}: passwords come from Secrets that the scripts make"
         );

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use sagamart_black_box::{Server, Settings};
 use sagamart_deployment_tests::{Container, Object, binary, object, tools};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SERVICES: [&str; 3] = ["order", "stock", "payment"];
 
@@ -22,7 +21,7 @@ fn for_each_of_ours(mut check: impl FnMut(&str, &[Object], Container<'_>)) {
             );
             if container.is_ours() {
                 seen.insert(container.subcommand().to_owned());
-                check(&format!("{source}: {container}"), &objects, container);
+                check(&format!("{source}: {container}"), objects, container);
             }
         }
     }
@@ -200,39 +199,6 @@ fn images_are_those_that_the_minikube_script_builds_and_every_one_has_its_docker
     });
     let chart = tools::yaml(&tools::text("charts/sagamart/Chart.yaml"));
     assert_eq!(chart.first().and_then(|chart| chart.get("appVersion")), Some(&json!(version)));
-}
-
-/// Serves with exactly what the manifest says, except for where it listens and keeps its data, which only a pod has.
-#[tokio::test]
-async fn what_the_embedded_manifest_says_serves_and_answers_every_probe() {
-    let objects = object::overlay("embedded");
-    let workload = object::named(&objects, "StatefulSet", "sagamart");
-    let containers = workload.containers();
-    let container = *containers.first().expect("a container");
-    let values = container.at("/env").as_array().cloned().unwrap_or_default();
-    let mut settings = Settings::default();
-    for entry in values {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !matches!(text("name").as_str(), "SAGAMART_LISTEN" | "SAGAMART_DATA") {
-            settings.environment.push((text("name").leak(), text("value")));
-        }
-    }
-    let data = tempfile::tempdir().expect("a temporary directory");
-    let server = Server::start(&settings, data.path()).await;
-    let client = server.client();
-    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-        let path = container.text(&format!("/{probe}/httpGet/path"));
-        let answer = client.get(path).await;
-        assert_eq!(answer.status, 200, "{probe}: {path}");
-    }
-    assert_eq!(client.get("/metrics").await.status, 200, "what the ServiceMonitor reads");
-    let document = client.get("/openapi.json").await;
-    let document: Value = serde_json::from_str(&document.text()).expect("a document");
-    let paths = document.get("paths").and_then(Value::as_object).expect("paths");
-    let prefixes: BTreeSet<&str> = paths.keys().filter_map(|path| path.split('/').nth(1)).collect();
-    for prefix in ["orders", "stock", "payment"] {
-        assert!(prefixes.contains(prefix), "every way in leads /{prefix} to the shop, which serves {prefixes:?}");
-    }
 }
 
 #[test]
