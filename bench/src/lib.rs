@@ -10,6 +10,13 @@
 //!           api           │    baseline ── process ──▶ bare        (servers to compare with)
 //!           └──────────── client ──────────────────────┘
 //! ```
+//!
+//! With a mixed load ([`MixOptions`]), or a [`history`] of any load, the [`referee`] judges what clients saw:
+//!
+//! ```text
+//!  run_any ──▶ mix ┆ faults ──▶ history ──▶ referee ──▶ table, page (HTML)
+//!                               check ──────┘            (`sagamart audit`)
+//! ```
 
 mod api;
 pub mod audit;

@@ -32,7 +32,7 @@
 //! `examples/trip.rs` books a trip with three services in some hundred lines.
 
 pub mod codec;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod durability;
 mod engine_records;
