@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use payment::Payment;
 use saga::{Clock, DeliveryFault, Halt, Handle, Running, Service, Settings, Timestamp};
 use stock::Stock;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc},
     time::Instant,
 };
 
@@ -75,8 +75,10 @@ impl Clock for SimulatedClock {
 pub(crate) struct Replica {
     clock: Arc<SimulatedClock>,
     desks: Mutex<Option<Desks>>,
-    frozen: watch::Sender<bool>,
-    isolated: watch::Sender<bool>,
+    is_frozen: AtomicBool,
+    /// Wakes in the order in which they came; a watch channel of tokio's does not.
+    thaw: Notify,
+    is_isolated: AtomicBool,
     cuts: Mutex<[Cut; 3]>,
     endings: mpsc::UnboundedSender<Ending>,
     heard: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
@@ -92,8 +94,9 @@ impl Replica {
         Self {
             clock: Arc::new(SimulatedClock { begun: Instant::now(), offset_ms: AtomicI64::new(skew - 120_000) }),
             desks: Mutex::new(None),
-            frozen: watch::Sender::new(false),
-            isolated: watch::Sender::new(false),
+            is_frozen: AtomicBool::new(false),
+            thaw: Notify::new(),
+            is_isolated: AtomicBool::new(false),
             cuts: Mutex::default(),
             endings,
             heard: Mutex::new(Some(heard)),
@@ -111,26 +114,28 @@ impl Replica {
     }
 
     pub(crate) fn freeze(&self, is_frozen: bool) {
-        self.frozen.send_replace(is_frozen);
+        self.is_frozen.store(is_frozen, Ordering::Relaxed);
+        if !is_frozen {
+            self.thaw.notify_waiters();
+        }
     }
 
     pub(crate) fn isolate(&self, is_isolated: bool) {
-        self.isolated.send_replace(is_isolated);
+        self.is_isolated.store(is_isolated, Ordering::Relaxed);
     }
 
     pub(crate) fn is_isolated(&self) -> bool {
-        *self.isolated.borrow()
+        self.is_isolated.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        *self.frozen.borrow()
+        self.is_frozen.load(Ordering::Relaxed)
     }
 
     /// Waits until it is not frozen.
     pub(crate) async fn thawed(&self) {
-        if self.is_frozen() {
-            // The sender is ours: it cannot be gone.
-            let _ = self.frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
+        while self.is_frozen() {
+            self.thaw.notified().await;
         }
     }
 
