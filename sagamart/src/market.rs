@@ -20,6 +20,8 @@ use tokio::runtime;
 use utoipa_axum::router::OpenApiRouter;
 use web::call::Waits;
 
+use crate::host::{Recovered, Run};
+
 /// The databases of the three services.
 #[derive(Clone, Debug)]
 pub(crate) struct Stores<S> {
@@ -69,19 +71,20 @@ pub(crate) fn start<S: Store + Clone>(
     (market, routes)
 }
 
-impl Market {
-    /// Waits until every partition has recovered. `false`: one halted instead.
-    pub(crate) async fn recovered(&self) -> bool {
-        for service in &self.services {
-            if service.recovered().wait_for(|recovered| *recovered).await.is_err() {
-                return false;
+impl Run for Market {
+    fn recovered(&self) -> Recovered {
+        let all = self.services.each_ref().map(Running::recovered);
+        Box::pin(async move {
+            for mut service in all {
+                if service.wait_for(|recovered| *recovered).await.is_err() {
+                    return false;
+                }
             }
-        }
-        true
+            true
+        })
     }
 
-    /// Waits until a partition stops by itself.
-    pub(crate) async fn halted(&mut self) -> Halt {
+    async fn halted(&mut self) -> Halt {
         let [order, stock, payment] = &mut self.services;
         tokio::select! {
             halt = order.halted() => halt,
@@ -90,8 +93,7 @@ impl Market {
         }
     }
 
-    /// Ends all services, with everything durable.
-    pub(crate) async fn stop(self) -> Result<(), Halt> {
+    async fn stop(self) -> Result<(), Halt> {
         let mut outcome = Ok(());
         for service in self.services {
             outcome = outcome.and(service.stop().await);

@@ -22,15 +22,12 @@ use saga::{Halt, Partition, Settings, Store};
 use store_embedded::{Embedded, Options as EmbeddedOptions};
 use store_memory::MemoryDatabase;
 use tokio::{net::TcpListener, runtime};
-use web::{Readiness, Site, openapi::About, server};
+use web::Readiness;
 
 use crate::{
-    market::{self, Market, Stores},
-    signals,
+    host::{self, Host, PREFIX},
+    market::{self, Stores},
 };
-
-/// What the names of the engine's and the store's metrics begin with; those of HTTP bring it along.
-const PREFIX: &str = "sagamart";
 
 /// Runs the whole shop in one process: order, stock and payment behind one address.
 ///
@@ -113,17 +110,15 @@ pub(crate) enum Error {
     Open(#[from] store_embedded::OpenError),
     #[error("cannot open the data: {0}")]
     Service(#[from] store_embedded::ServiceError),
-    #[error("stopped, because it could not have gone on truthfully: {0}")]
-    Halted(#[from] Halt),
     #[error("{0}")]
-    Drain(#[from] server::Error),
+    Host(#[from] host::Error),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
 
 /// One for every two processors: the rest is for the network's share of the work, the flusher, and the clients of a
 /// machine that runs them too. Measured on two processors, where one thread served a tenth more than two.
-fn half_the_processors() -> u16 {
+pub(crate) fn half_the_processors() -> u16 {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(processors / 2).unwrap_or(u16::MAX).max(1)
 }
@@ -162,7 +157,8 @@ impl Serve {
                     Stores { order: store("order")?, stock: store("stock")?, payment: store("payment")?, partitions };
                 let outcome = self.serve(&engine, listener, stores, registry).await;
                 let closed = tokio::task::spawn_blocking(move || database.close()).await.map_err(io::Error::other)?;
-                outcome.and(closed.map_err(|error| Halt::Poisoned(error.to_string()).into()))
+                let closed = closed.map_err(|error| host::Error::from(Halt::Poisoned(error.to_string())));
+                outcome.and(closed.map_err(Error::from))
             }
         }
     }
@@ -203,42 +199,15 @@ impl Serve {
             ..Settings::default()
         };
         let metrics = registry.sub_registry_with_prefix(PREFIX);
-        let (mut market, routes) = market::start(engine, stores, &settings, checkout_timeout, metrics);
+        let (market, routes) = market::start(engine, stores, &settings, checkout_timeout, metrics);
         let readiness = Readiness::new();
         readiness.state_durability(match self.store {
             StoreKind::Embedded => "flushed to disk before each answer",
             StoreKind::Memory => "none: kept in memory",
         });
-        let kinds = [order::problems::ALL, web::call::KINDS].concat();
-        let site = Site { about: about(), readiness: readiness.clone(), registry, kinds };
-        let (router, _) = site.router(routes);
-
-        let stop = Arc::new(tokio::sync::Notify::new());
-        let stopping = {
-            let (stop, notice) = (Arc::clone(&stop), Duration::from_secs(self.drain_notice));
-            readiness.clone().drain_after(async move { stop.notified().await }, notice)
-        };
-        let mut bounds = server::Settings::default();
-        bounds.drain_timeout = checkout_timeout + bounds.drain_timeout;
-        let mut serving = tokio::spawn(server::serve(listener, router, bounds, stopping));
-        if market.recovered().await {
-            readiness.ready();
-            self.greet(address)?;
-        }
-        tokio::select! {
-            signal = signals::stop() => tracing::info!(signal = signal?, "stopping: running requests get their answers"),
-            halt = market.halted() => return Err(halt.into()),
-            ended = &mut serving => return Ok(ended.map_err(io::Error::other)??),
-        }
-        stop.notify_one();
-        tokio::select! {
-            served = &mut serving => served.map_err(io::Error::other)??,
-            halt = market.halted() => return Err(halt.into()),
-            signal = signals::stop() => tracing::warn!(signal = signal?, "told twice: not waiting any longer"),
-        }
-        finish(market).await?;
-        tracing::info!("stopped");
-        Ok(())
+        let drain_notice = Duration::from_secs(self.drain_notice);
+        let host = Host { listener, routes, readiness, registry, checkout_timeout, drain_notice };
+        Ok(host.serve(market, || self.greet(address)).await?)
     }
 
     /// Says where everything is, and what to try.
@@ -260,23 +229,5 @@ impl Serve {
         writeln!(out, "  curl -X POST {base}/stock/item/create/5")?;
         writeln!(out, "  curl {base}/openapi.json")?;
         out.flush()
-    }
-}
-
-async fn finish(market: Market) -> Result<(), Error> {
-    Ok(market.stop().await?)
-}
-
-fn about() -> About {
-    About {
-        name: "sagamart",
-        version: env!("CARGO_PKG_VERSION"),
-        description: "Order, stock and payment, whose checkout is a choreographed saga: it happens as a whole or not at \
-                      all, and an answer is never taken back.",
-        tags: vec![
-            ("orders", "Orders, and the checkout."),
-            ("stock", "Items, their units and prices."),
-            ("payment", "Users and their credit."),
-        ],
     }
 }

@@ -3,6 +3,8 @@
 
 mod advisories;
 mod commands;
+mod compose;
+mod deployment;
 mod failure;
 mod layers;
 mod lengths;
@@ -31,6 +33,10 @@ enum Xtask {
     Test,
     /// Everything that has to pass before a change lands: `test` and all the checks below
     Ci,
+    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay
+    RenderManifests,
+    /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
+    Images,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse() {
         Xtask::Test => commands::test(),
         Xtask::Ci => commands::ci(),
+        Xtask::RenderManifests => commands::render_manifests(),
+        Xtask::Images => commands::images(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {

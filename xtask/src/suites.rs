@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use crate::{
+    compose, deployment,
     failure::{Failure, Result},
     process,
     report::{Report, Totals},
@@ -18,17 +19,22 @@ const INSTALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// The package of the tests that need the built binary.
 const BLACK_BOX: &str = "sagamart-black-box";
 
+/// The package of the tests that start containers.
+const COMPOSE: &str = "sagamart-compose-tests";
+
 /// The profile of the binary under test: nearly as fast as `release`, and built in a fraction of the time.
 const BINARY_PROFILE: &str = "test-release";
 
 /// Where the black-box tests look for the binary.
-const BINARY_VARIABLE: &str = "SAGAMART_BIN";
+pub(crate) const BINARY_VARIABLE: &str = "SAGAMART_BIN";
 
 /// Runs everything that `cargo xtask test` promises.
 pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     report.step("servers of the tests", || servers(workspace));
     report.tests("unit, property, conformance and doc tests", |totals| {
-        let arguments = ["test", "--workspace", "--exclude", BLACK_BOX, "--no-fail-fast"];
+        let excluded = [BLACK_BOX, COMPOSE, deployment::PACKAGE];
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+        arguments.extend(excluded.iter().flat_map(|package| ["--exclude", package]));
         counted(&mut workspace.cargo(&arguments), totals)
     });
     report.step("examples", || examples(workspace));
@@ -38,9 +44,20 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
         let arguments = ["test", "--package", BLACK_BOX, "--no-fail-fast"];
         counted(workspace.cargo(&arguments).env(BINARY_VARIABLE, binary), totals)
     });
+    report.step("images of the compose files", || compose::images(workspace));
+    report.tests("compose files", |totals| {
+        let binary = binary(workspace)?;
+        // Shown as they come: each fault says what it cost.
+        let arguments = ["test", "--package", COMPOSE, "--no-fail-fast", "--", "--nocapture", "--test-threads=1"];
+        let mut tests = workspace.cargo(&arguments);
+        if let Some(configuration) = compose::docker_configuration(workspace) {
+            tests.env("DOCKER_CONFIG", configuration);
+        }
+        counted(tests.env(BINARY_VARIABLE, binary), totals)
+    });
 }
 
-fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
+pub(crate) fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
     process::run_seeing(command, TESTS_TIMEOUT, |line| totals.see(line))?;
     if totals.passed == 0 {
         return Err(Failure::new("no test was run"));
@@ -49,7 +66,7 @@ fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
 }
 
 /// Builds the binary under test, so that tests start it without waiting for a build.
-fn binary(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn binary(workspace: &Workspace) -> Result<PathBuf> {
     let arguments = ["build", "--package", "sagamart", "--bin", "sagamart", "--profile", BINARY_PROFILE];
     process::run(&mut workspace.cargo(&arguments), BUILD_TIMEOUT)?;
     let path = workspace.target().join(BINARY_PROFILE).join("sagamart");
@@ -97,17 +114,23 @@ fn tools() -> Result<String> {
     if missing().is_empty() {
         return Ok("strace, prlimit".to_owned());
     }
-    println!("not installed: {}; asking apt-get", missing().join(", "));
-    let advice = "install strace and util-linux with your system's package manager";
-    let packages = ["strace", "util-linux"];
+    install(&["strace", "util-linux"])?;
+    match missing().as_slice() {
+        [] => Ok("installed".to_owned()),
+        missing => Err(Failure::new(format!("still missing: {}; install strace and util-linux", missing.join(", ")))),
+    }
+}
+
+/// Installs packages of the system, where this is one that has `apt-get`.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    println!("asking apt-get for {}", packages.join(", "));
     let asked = process::run(Command::new("apt-get").args(["update", "--quiet"]), INSTALL_TIMEOUT).and_then(|()| {
         let mut install = Command::new("apt-get");
         install.args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages);
         process::run(install.env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_TIMEOUT)
     });
-    match (asked, missing().as_slice()) {
-        (Ok(()), []) => Ok("installed".to_owned()),
-        (Err(failure), _) => Err(Failure::new(format!("{failure}; {advice}"))),
-        (Ok(()), missing) => Err(Failure::new(format!("still missing: {}; {advice}", missing.join(", ")))),
-    }
+    asked.map_err(|failure| {
+        let packages = packages.join(", ");
+        Failure::new(format!("{failure}; install {packages} with your system's package manager"))
+    })
 }

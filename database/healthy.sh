@@ -1,0 +1,14 @@
+#!/bin/sh
+# Succeeds when the database has loaded its data and answers; a replica must also be connected to whom it copies.
+set -eu
+
+export REDISCLI_AUTH="$SAGAMART_STORE_PASSWORD"
+role=$(valkey-cli role)
+case "$role" in
+master*) ;;
+slave*connected*) ;;
+*)
+    echo "$role"
+    exit 1
+    ;;
+esac

@@ -1,0 +1,10 @@
+//! The store from outside, on real servers: what every store must do, what each promise is worth, what a failover loses.
+//!
+//! The modules are marked as tests for the lints that let tests unwrap, index and print.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod dense;
+#[cfg(test)]
+mod deployment;

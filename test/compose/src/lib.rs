@@ -1,0 +1,1 @@
+//! Tests of the shipped compose files; all of it is in `tests/`.
