@@ -22,6 +22,8 @@ mod client;
 mod climate;
 mod connection;
 mod inspect;
+mod network;
+mod process;
 mod random;
 mod replica;
 mod round;
