@@ -51,6 +51,7 @@ mod solo;
 pub mod store;
 mod timers;
 mod view;
+mod watch;
 
 pub use codec::{Codec, CodecError};
 pub use durability::{Durability, DurabilityWatch, Missed};

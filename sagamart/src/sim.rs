@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::simulation::{Report, Simulation};
+use simulator::simulation::{REACHABLE, Report, Simulation};
 
 /// The commit that this was built from, where the build was told.
 const COMMIT: &str = match option_env!("SAGAMART_COMMIT") {
@@ -125,6 +125,10 @@ impl Sim {
         }
         bar.finish_and_clear();
         write!(out, "{}", Reached(&reached))?;
+        let missed: Vec<_> = REACHABLE.iter().copied().filter(|event| !reached.contains_key(event)).collect();
+        if !missed.is_empty() {
+            writeln!(out, "never reached: {}", missed.join(", "))?;
+        }
         writeln!(
             out,
             "seeds {}..{} of {} steps: {:.1} simulated hours in {:.1} s, {} failed{}",

@@ -22,6 +22,8 @@ mod client;
 mod climate;
 mod connection;
 mod inspect;
+mod network;
+mod process;
 mod random;
 mod replica;
 mod round;
@@ -77,6 +79,44 @@ impl fmt::Display for Limits {
         formatter.write_str(&parts.join("; "))
     }
 }
+
+/// Rare events that a run of some dozen seeds has to reach; one that it does not is one that it does not test.
+pub const REACHABLE: &[&str] = &[
+    "answer lost, outcome unknown",
+    "answer: not serving",
+    "answer: overloaded",
+    "answered after a repetition",
+    "clock jumped",
+    "commit applied, its answer lost",
+    "conflict",
+    "database lost its connections",
+    "database lost its tail",
+    "deadline fired",
+    "deliveries lost",
+    "deliveries repeated",
+    "disk full",
+    "ended during recovery",
+    "flush failed",
+    "gap read from a log",
+    "halted by a lost database",
+    "hold committed",
+    "hold released",
+    "joined a running checkout",
+    "key replayed",
+    "killed at a call of a store",
+    "late commit applied",
+    "late commit shut out",
+    "log trimmed",
+    "parked",
+    "replica cut off from a database",
+    "replica frozen",
+    "replica killed",
+    "replica stopped in good order",
+    "request repeated",
+    "store failed",
+    "tombstone",
+    "unparked",
+];
 
 /// What to run.
 #[derive(Clone, Debug)]

@@ -29,7 +29,7 @@ mod transport;
 mod wire;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     future::Future,
     sync::{Arc, atomic::AtomicU64},
@@ -67,7 +67,7 @@ pub struct Node<P: Participant, S> {
     service: Service<P, S>,
     transport: Arc<dyn Transport>,
     me: Member,
-    outward: HashMap<Arc<str>, Outward<P::Event>>,
+    outward: BTreeMap<Arc<str>, Outward<P::Event>>,
     peers: Vec<(Arc<Peer>, Vec<String>, Vec<Inlet<P::Event>>)>,
 }
 
@@ -84,7 +84,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
         for seat in &service.seats {
             seat.active.send_replace(false);
         }
-        Self { service, transport, me, outward: HashMap::new(), peers: Vec::new() }
+        Self { service, transport, me, outward: BTreeMap::new(), peers: Vec::new() }
     }
 
     /// Where to send this service's requests, whichever replica looks after them.

@@ -22,7 +22,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior},
 };
 
@@ -35,6 +35,7 @@ use crate::{
     store::{self, position::sequence_of},
     timers::Timers,
     view::{Effects, View},
+    watch,
 };
 use batch::Batch;
 pub(crate) use batch::sort_out;

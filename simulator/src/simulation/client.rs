@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use super::{
     climate::FaultKind,
     connection::wait,
+    process::Desks,
     random::Random,
-    replica::Desks,
     world::{World, lock},
 };
 use crate::{
@@ -128,7 +128,7 @@ fn send(
     has_key: bool,
     random: &mut Random,
 ) -> oneshot::Receiver<Heard> {
-    let replica = random.below(world.replicas.len());
+    let replica = random.pick(&world.serving(role::service_of(round.setup.operation(operation))));
     let is_late = random.in_thousand(world.rate(FaultKind::MessagesLate));
     let ms_max = if is_late { 8000 } else { world.climate.network_ms };
     let (there, back) = (random.delay(ms_max), random.delay(ms_max));
@@ -194,26 +194,27 @@ async fn ask(world: &World, desks: &Desks, round: &Round, operation: usize, trie
             if let order::Command::Checkout { attempt, .. } = &mut command {
                 *attempt = round.attempt(operation, tries);
             }
-            call(&desks.order, setup, asked, command, CallOptions { key, patience: None }).await
+            call(desks.order.as_ref(), setup, asked, command, CallOptions { key, patience: None }).await
         }
         ServiceName::Stock => {
             let command = Stock::command(setup, operation, &[]);
-            call(&desks.stock, setup, asked, command, CallOptions { key, patience }).await
+            call(desks.stock.as_ref(), setup, asked, command, CallOptions { key, patience }).await
         }
         ServiceName::Payment => {
             let command = Payment::command(setup, operation, &[]);
-            call(&desks.payment, setup, asked, command, CallOptions { key, patience }).await
+            call(desks.payment.as_ref(), setup, asked, command, CallOptions { key, patience }).await
         }
     }
 }
 
 async fn call<P: Role>(
-    handle: &Handle<P>,
+    handle: Option<&Handle<P>>,
     setup: &Setup,
     asked: &Operation,
     command: P::Command,
     options: CallOptions,
 ) -> Heard {
+    let handle = handle.ok_or(CallError::Stopped)?;
     let partition = handle.partition_of(role::name_of(setup, asked).as_bytes());
     let reply = handle.call(partition, command, options).await?;
     Ok(P::outcome(setup, &reply))
@@ -231,7 +232,7 @@ pub(crate) async fn initialise(world: &World, setup: &Setup) {
         world: &World,
         setup: &Setup,
         partitions: u16,
-        desk: impl Fn(&Desks) -> Handle<P>,
+        desk: impl Fn(&Desks) -> Option<&Handle<P>>,
         is_done: impl Fn(&P::Reply) -> bool,
     ) where
         P::Command: Clone,
@@ -241,7 +242,7 @@ pub(crate) async fn initialise(world: &World, setup: &Setup) {
                 let mut replicas = (0..world.replicas.len()).cycle();
                 while let Some(replica) = replicas.next() {
                     let desks = world.replicas[replica].desks();
-                    if let Some(handle) = desks.as_ref().map(&desk)
+                    if let Some(handle) = desks.as_ref().and_then(&desk)
                         && let Ok(reply) = handle.call(partition, command.clone(), CallOptions::default()).await
                         && is_done(&reply)
                     {
@@ -254,9 +255,9 @@ pub(crate) async fn initialise(world: &World, setup: &Setup) {
     }
     let partitions = setup.plan.partitions;
     let done = |reply: &order::Reply| *reply == order::Reply::Done;
-    put::<Orders>(world, setup, partitions.order, |desks| desks.order.clone(), done).await;
+    put::<Orders>(world, setup, partitions.order, |desks| desks.order.as_ref(), done).await;
     let done = |reply: &stock::Reply| *reply == stock::Reply::Done;
-    put::<Stock>(world, setup, partitions.stock, |desks| desks.stock.clone(), done).await;
+    put::<Stock>(world, setup, partitions.stock, |desks| desks.stock.as_ref(), done).await;
     let done = |reply: &payment::Reply| *reply == payment::Reply::Done;
-    put::<Payment>(world, setup, partitions.payment, |desks| desks.payment.clone(), done).await;
+    put::<Payment>(world, setup, partitions.payment, |desks| desks.payment.as_ref(), done).await;
 }

@@ -71,6 +71,10 @@ faults! {
     Restart = "restart",
     /// A replica does nothing for a while, and then goes on.
     Freeze = "freeze",
+    /// Nothing gets from one replica to another for a while.
+    Cut = "cut",
+    /// Connections between replicas break.
+    ConnectionsBreak = "connections-break",
 }
 
 impl fmt::Display for FaultKind {
@@ -86,6 +90,9 @@ pub(crate) type Rate = u64;
 /// What a seed says.
 #[derive(Clone, Debug)]
 pub(crate) struct Climate {
+    /// Whether each process has one service only, and the others are a network away.
+    pub(crate) is_apart: bool,
+    /// Of each service.
     pub(crate) replicas: usize,
     pub(crate) partitions: Partitions,
     /// Whether a commit that failed is known not to have been applied.
@@ -113,6 +120,7 @@ impl Climate {
         let ms = Duration::from_millis;
         let partitions = |random: &mut Random| random.pick(&[1, 1, 2, 3]);
         Self {
+            is_apart: Random::new(seed, "shape", 0).in_thousand(600),
             replicas: random.pick(&[1, 2, 2, 3]),
             partitions: Partitions {
                 order: partitions(&mut random),
@@ -136,6 +144,10 @@ impl Climate {
             faults: faults(seed),
         }
     }
+
+    pub(crate) fn processes(&self) -> usize {
+        if self.is_apart { 3 * self.replicas } else { self.replicas }
+    }
 }
 
 /// Each fault has a stream of its own, so that a new one changes nothing in the others.
@@ -145,6 +157,7 @@ fn faults(seed: u64) -> BTreeMap<FaultKind, Rate> {
         let mut random = Random::new(seed, kind.name(), 0);
         let is_on = random.in_thousand(often);
         let rate = match kind {
+            FaultKind::ConnectionsBreak => random.pick(&[1, 5, 20]),
             FaultKind::RequestsLost
             | FaultKind::AnswersLost
             | FaultKind::StoreFails

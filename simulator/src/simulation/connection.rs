@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use saga::{
-    Durability, Partition, Store,
+    Durability, Member, Members, Partition, Store,
     store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
 };
 use store_memory::{Kind, MemoryStore};
@@ -213,5 +213,15 @@ impl Store for Connection {
 
     fn durability(&self) -> &Durability {
         self.store.durability()
+    }
+}
+
+impl Members for Connection {
+    async fn beat(&self, me: &Member, ttl: Duration) -> Result<Vec<Member>> {
+        self.meet(Kind::Load, self.fate(Kind::Load), 0, self.store.beat(me, ttl)).await
+    }
+
+    async fn leave(&self, id: u64) -> Result<()> {
+        self.meet(Kind::Load, self.fate(Kind::Load), 0, self.store.leave(id)).await
     }
 }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     Plan, ServiceName,
-    market::{consumers_of, role::Role},
+    market::{
+        consumers_of,
+        role::{self, Role},
+    },
     plan::Setup,
     shop::{Operation, Outcome, Shop},
 };
@@ -128,8 +131,8 @@ pub(crate) async fn every_replica_shows(world: &World, round: &Round, books: &Sh
         .chain((0..books.orders.len()).map(|order| Operation::FindOrder { order }));
     let plan = Plan { operations: finds.collect(), ..round.setup.plan.clone() };
     let finds = Arc::new(Round::new(round.number, Setup::new(plan)));
-    for replica in 0..world.replicas.len() {
-        for (number, find) in finds.setup.plan.operations.iter().enumerate() {
+    for (number, find) in finds.setup.plan.operations.iter().enumerate() {
+        for replica in world.serving(role::service_of(find)) {
             let expected = books.clone().perform(find);
             let shown = shown(world, replica, &finds, number).await;
             if shown.as_ref() != Some(&expected) {

@@ -1,28 +1,27 @@
-//! One process with a replica of each service: starts, dies, freezes, has a clock of its own.
+//! One process, with a replica of each service or of one: starts, dies, freezes, has a clock of its own.
 
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use order::Orders;
-use payment::Payment;
-use saga::{Clock, DeliveryFault, Halt, Handle, Running, Service, Settings, Timestamp};
-use stock::Stock;
+use saga::{Clock, DeliveryFault, Halt, Settings, Timestamp};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc},
     time::Instant,
 };
 
 use super::{
     climate::{Climate, FaultKind},
-    connection::{Connection, wait},
+    connection::wait,
+    process::{Desks, Process},
     random::Random,
-    world::{World, lock},
+    world::{SERVICES, World, lock},
 };
+use crate::ServiceName;
 
 /// Where the simulated clocks begin: any time well after 1970, so that a jump back stays above it.
 const EPOCH_MS: i64 = 1_700_000_000_000;
@@ -48,14 +47,6 @@ pub(crate) enum Ending {
     Stop,
 }
 
-/// Where clients reach a replica that runs.
-#[derive(Clone)]
-pub(crate) struct Desks {
-    pub(crate) order: Handle<Orders>,
-    pub(crate) stock: Handle<Stock>,
-    pub(crate) payment: Handle<Payment>,
-}
-
 /// A clock that differs from the others and jumps.
 #[derive(Debug)]
 pub(crate) struct SimulatedClock {
@@ -73,10 +64,15 @@ impl Clock for SimulatedClock {
 
 /// One process.
 pub(crate) struct Replica {
+    /// Of which service; `None`: of each.
+    pub(crate) service: Option<ServiceName>,
+    address: String,
     clock: Arc<SimulatedClock>,
     desks: Mutex<Option<Desks>>,
-    frozen: watch::Sender<bool>,
-    isolated: watch::Sender<bool>,
+    is_frozen: AtomicBool,
+    /// Wakes in the order in which they came; a watch channel of tokio's does not.
+    thaw: Notify,
+    is_isolated: AtomicBool,
     cuts: Mutex<[Cut; 3]>,
     endings: mpsc::UnboundedSender<Ending>,
     heard: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
@@ -89,16 +85,32 @@ impl Replica {
         let mut random = Random::new(seed, "clock", number as u64);
         let skew = if climate.faults.contains_key(&FaultKind::Skew) { random.between(0, 240_000) as i64 } else { 0 };
         let (endings, heard) = mpsc::unbounded_channel();
+        let service = climate.is_apart.then(|| SERVICES[number / climate.replicas]);
+        let address = match service {
+            None => format!("market-{number}"),
+            Some(service) => format!("{service}-{}", number % climate.replicas),
+        };
         Self {
+            service,
+            address,
             clock: Arc::new(SimulatedClock { begun: Instant::now(), offset_ms: AtomicI64::new(skew - 120_000) }),
             desks: Mutex::new(None),
-            frozen: watch::Sender::new(false),
-            isolated: watch::Sender::new(false),
+            is_frozen: AtomicBool::new(false),
+            thaw: Notify::new(),
+            is_isolated: AtomicBool::new(false),
             cuts: Mutex::default(),
             endings,
             heard: Mutex::new(Some(heard)),
             passes_left: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn serves(&self, service: ServiceName) -> bool {
+        self.service.is_none_or(|own| own == service)
     }
 
     /// Where it takes requests; `None` while it is down.
@@ -111,26 +123,28 @@ impl Replica {
     }
 
     pub(crate) fn freeze(&self, is_frozen: bool) {
-        self.frozen.send_replace(is_frozen);
+        self.is_frozen.store(is_frozen, Ordering::Relaxed);
+        if !is_frozen {
+            self.thaw.notify_waiters();
+        }
     }
 
     pub(crate) fn isolate(&self, is_isolated: bool) {
-        self.isolated.send_replace(is_isolated);
+        self.is_isolated.store(is_isolated, Ordering::Relaxed);
     }
 
     pub(crate) fn is_isolated(&self) -> bool {
-        *self.isolated.borrow()
+        self.is_isolated.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        *self.frozen.borrow()
+        self.is_frozen.load(Ordering::Relaxed)
     }
 
     /// Waits until it is not frozen.
     pub(crate) async fn thawed(&self) {
-        if self.is_frozen() {
-            // The sender is ours: it cannot be gone.
-            let _ = self.frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
+        while self.is_frozen() {
+            self.thaw.notified().await;
         }
     }
 
@@ -165,58 +179,7 @@ impl Replica {
     }
 }
 
-/// The three services of one process, while they run.
-struct Process {
-    services: [Running; 3],
-    desks: Desks,
-}
-
-impl Process {
-    fn start(world: &Arc<World>, number: usize, random: &mut Random, calls: &Arc<Mutex<Random>>) -> Self {
-        let (climate, engine) = (&world.climate, &world.engine);
-        let connection = |site| Connection::new(world, number, site, calls);
-        let settings = settings(world, number, random);
-        let partitions = climate.partitions;
-        let orders = Orders::new(climate.checkout_timeout, world.checkouts.clone());
-        let parked_max = climate.parked_max;
-        let mut order = Service::new(orders, connection(0), partitions.order, settings.clone(), engine.clone());
-        let mut stock =
-            Service::new(Stock { parked_max }, connection(1), partitions.stock, settings.clone(), engine.clone());
-        let mut payment =
-            Service::new(Payment { parked_max }, connection(2), partitions.payment, settings, engine.clone());
-        stock.consume(&mut order);
-        stock.consume_own();
-        payment.consume(&mut order);
-        payment.consume(&mut stock);
-        order.consume(&mut stock);
-        order.consume(&mut payment);
-        let desks = Desks { order: order.handle(), stock: stock.handle(), payment: payment.handle() };
-        Self { services: [order.start(), stock.start(), payment.start()], desks }
-    }
-
-    fn is_recovered(&self) -> bool {
-        self.services.iter().all(|service| *service.recovered().borrow())
-    }
-
-    async fn halted(&mut self) -> Halt {
-        let [order, stock, payment] = &mut self.services;
-        tokio::select! {
-            biased;
-            halt = order.halted() => halt,
-            halt = stock.halted() => halt,
-            halt = payment.halted() => halt,
-        }
-    }
-
-    async fn stop(self) -> Result<(), Halt> {
-        for service in self.services {
-            service.stop().await?;
-        }
-        Ok(())
-    }
-}
-
-fn settings(world: &World, number: usize, random: &mut Random) -> Settings {
+pub(crate) fn settings(world: &World, number: usize, random: &mut Random) -> Settings {
     let climate = &world.climate;
     let rate = |kind| climate.faults.get(&kind).copied().unwrap_or_default();
     let (lost, repeated) = (rate(FaultKind::DeliveriesLost), rate(FaultKind::DeliveriesRepeated));
@@ -259,6 +222,7 @@ pub(crate) async fn supervise(world: Arc<World>, number: usize) {
             halt = process.halted() => Err(halt),
         };
         *lock(&replica.desks) = None;
+        world.network.close(replica.address());
         if !process.is_recovered() {
             world.reach("ended during recovery");
         }

@@ -13,10 +13,13 @@ use super::{
 /// Whether a fault comes by itself, not with a call or a message.
 fn comes_by_itself(kind: FaultKind) -> bool {
     use FaultKind::{
-        ClockJumps, DiskFull, DiskSlow, Failover, FlushFails, Freeze, Isolation, Kill, KillAtCall, Partition, Restart,
+        ClockJumps, Cut, DiskFull, DiskSlow, Failover, FlushFails, Freeze, Isolation, Kill, KillAtCall, Partition,
+        Restart,
     };
-    let those =
-        [ClockJumps, Partition, Isolation, DiskSlow, DiskFull, FlushFails, Failover, Kill, KillAtCall, Restart, Freeze];
+    let those = [
+        ClockJumps, Partition, Isolation, DiskSlow, DiskFull, FlushFails, Failover, Kill, KillAtCall, Restart, Freeze,
+        Cut,
+    ];
     those.contains(&kind)
 }
 
@@ -62,6 +65,17 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             replica.isolate(true);
             wait(duration).await;
             replica.isolate(false);
+        }
+        FaultKind::Cut => {
+            let other = usize::try_from(choice).unwrap_or_default() % world.replicas.len();
+            world.reach("replicas cut off from each other");
+            world.network.cut(number, other);
+            if choice % 3 > 0 {
+                world.network.cut(other, number);
+            }
+            wait(duration * 3).await;
+            world.network.mend(number, other);
+            world.network.mend(other, number);
         }
         FaultKind::DiskSlow => {
             site.set_flush(Some(50 + choice % 1000));
@@ -119,6 +133,7 @@ pub(crate) fn clear(world: &World) {
             crash(world, number, 0);
         }
     }
+    world.network.mend_all();
     for replica in &world.replicas {
         for site in 0..world.sites.len() {
             replica.cut(site, Cut::None);

@@ -13,6 +13,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     climate::{Climate, FaultKind, Rate},
+    network::Network,
     replica::Replica,
     site::Site,
     trace::Trace,
@@ -33,6 +34,7 @@ pub(crate) struct World {
     pub(crate) climate: Climate,
     pub(crate) sites: [Site; 3],
     pub(crate) replicas: Vec<Replica>,
+    pub(crate) network: Network,
     pub(crate) engine: saga::Metrics,
     pub(crate) checkouts: order::Metrics,
     trace: Mutex<Trace>,
@@ -47,7 +49,8 @@ impl World {
         Self {
             seed,
             sites: SERVICES.map(|service| Site::new(service, climate.is_certain)),
-            replicas: (0..climate.replicas).map(|number| Replica::new(seed, number, &climate)).collect(),
+            replicas: (0..climate.processes()).map(|number| Replica::new(seed, number, &climate)).collect(),
+            network: Network::default(),
             engine: saga::Metrics::default(),
             checkouts: order::Metrics::default(),
             trace: Mutex::new(Trace::new(keeps_trace)),
@@ -57,6 +60,12 @@ impl World {
             begun: Instant::now(),
             climate,
         }
+    }
+
+    /// The replicas that clients of a service may ask.
+    pub(crate) fn serving(&self, service: ServiceName) -> Vec<usize> {
+        let serves = |number: &usize| self.replicas[*number].serves(service);
+        (0..self.replicas.len()).filter(serves).collect()
     }
 
     pub(crate) fn now(&self) -> Duration {
