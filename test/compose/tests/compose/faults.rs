@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use crate::{
     docker::{command, inspect, run},
+    gateway,
     load::{Answers, Load, Miss, Watch},
     project::{BASE, HIGHLY_AVAILABLE, Project, SERVICES},
 };
@@ -17,7 +18,7 @@ const HIGHLY_AVAILABLE_SUBNET: &str = "10.213.49";
 /// How long a killed container stays down: long enough for the gateway to try it again in vain.
 const DOWN: Duration = Duration::from_secs(2);
 /// Longer than Sentinel takes to replace a primary, so that what happens meanwhile is seen.
-const FAILOVER: Duration = Duration::from_secs(6);
+const FAILOVER: Duration = Duration::from_secs(5);
 const REPLICAS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What clients noticed of a fault.
@@ -73,8 +74,7 @@ enum Fault {
 /// Lets it happen to a service's container under load, and waits until the container is well again.
 async fn suffer(project: &Project, service: &str, fault: Fault, load_seconds: u64) -> Noticed {
     let container = project.container(service);
-    let mut load = Load::start(project, load_seconds);
-    load.await_under_way().await;
+    let load = Load::start(project, load_seconds).await;
     let watch = Watch::start(project);
     let (begin, end, lasts, name) = match fault {
         Fault::Killed(lasts) => ("kill", "start", lasts, "killed"),
@@ -96,6 +96,9 @@ async fn any_container_may_be_killed_and_the_loss_of_one_replica_of_a_service_is
     for container in project.containers() {
         assert_hardened(&container);
     }
+    gateway::answers_of_its_own_are_problems(&project).await;
+    gateway::every_kind_of_problem_is_explained(&project).await;
+    gateway::keys_of_clients_are_passed_on(&project).await;
     for number in [1, 2] {
         for service in SERVICES {
             let replica = format!("{service}-service-{number}");
@@ -107,19 +110,7 @@ async fn any_container_may_be_killed_and_the_loss_of_one_replica_of_a_service_is
         suffer(&project, database, Fault::Killed(DOWN), 8).await.assert_survived();
     }
     suffer(&project, "gateway", Fault::Killed(DOWN), 8).await.assert_survived();
-    a_service_without_replicas_is_a_clear_503(&project).await;
-}
-
-/// The gateway's own answer, when there is nobody to ask.
-async fn a_service_without_replicas_is_a_clear_503(project: &Project) {
-    let replicas = ["stock-service-1", "stock-service-2"].map(|service| project.container(service));
-    run(command(&["kill"]).args(&replicas));
-    let answer = project.client().get("/stock/find/0").await;
-    assert_eq!((answer.status, answer.problem().slug.as_str()), (503, "unavailable"), "{answer:?}");
-    assert_eq!(answer.header("retry-after"), Some("1"), "{answer:?}");
-    run(command(&["start"]).args(&replicas));
-    project.await_healthy(&replicas);
-    assert_eq!(project.client().get("/stock/find/0").await.status, 200);
+    gateway::a_service_without_replicas_is_a_clear_503(&project).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -132,7 +123,7 @@ async fn with_replicated_databases_any_one_of_them_may_be_killed() {
         for database in ["db", "db-replica-1", "db-replica-2"] {
             await_two_replicas(&project, service).await;
             let database = format!("{service}-{database}");
-            suffer(&project, &database, Fault::Killed(FAILOVER), 12).await.assert_survived();
+            suffer(&project, &database, Fault::Killed(FAILOVER), 10).await.assert_survived();
         }
     }
     suffer(&project, "sentinel-1", Fault::Killed(DOWN), 6).await.assert_invisible();

@@ -19,15 +19,14 @@ use crate::project::Project;
 
 /// What a small machine carries beside ten or twenty containers.
 const RATE_PER_SECOND: u64 = 150;
-/// Which order is being checked out once the load has run for a second.
-const ORDER_AFTER_A_SECOND: u64 = RATE_PER_SECOND;
-const PREPARED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Whose checkout shows that the load is under way: one of the first.
+const ORDER_EARLY: u64 = 20;
+const PREPARED_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A bench that runs.
 pub(crate) struct Load {
     child: Child,
     folder: TempDir,
-    client: Client,
 }
 
 /// What the clients of a load were answered. The audit was clean, or there would be none.
@@ -41,13 +40,28 @@ pub(crate) struct Answers {
 }
 
 impl Load {
-    /// Starts an open loop of checkouts, each of an order of its own.
-    pub(crate) fn start(project: &Project, seconds: u64) -> Self {
+    /// Starts an open loop of checkouts, each of an order of its own, and waits until some have been answered.
+    ///
+    /// # Panics
+    /// That does not happen.
+    pub(crate) async fn start(project: &Project, seconds: u64) -> Self {
+        // What the load before left paid must not be mistaken for this one's.
+        let client = project.client();
+        let unpaid = client.post(&format!("/orders/batch_init/{}/1/1/1", ORDER_EARLY + 1)).await;
+        assert_eq!(unpaid.status, 200, "{unpaid:?}");
+        let mut load = Self::spawn(project, seconds);
+        load.await_under_way(&client).await;
+        load
+    }
+
+    fn spawn(project: &Project, seconds: u64) -> Self {
         let folder = tempfile::tempdir().expect("a directory can be made");
         let child = Command::new(binary::path())
             .args(["bench", "--url", &format!("http://{}", project.address())])
             .args(["--rate", &RATE_PER_SECOND.to_string(), "--seconds", &seconds.to_string()])
             .args(["--warm-up-seconds", "0", "--connections", "32", "--items", "500", "--users", "500"])
+            // Above the deadline of a checkout.
+            .args(["--settle-seconds", "6"])
             .arg("--json")
             .arg(folder.path().join("report.json"))
             .stdin(Stdio::null())
@@ -55,25 +69,17 @@ impl Load {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the bench starts");
-        Self { child, folder, client: project.client() }
+        Self { child, folder }
     }
 
-    /// Waits until checkouts have been answered for about a second.
-    ///
-    /// # Panics
-    /// That does not happen.
-    pub(crate) async fn await_under_way(&mut self) {
-        let path = format!("/orders/find/{ORDER_AFTER_A_SECOND}");
+    async fn await_under_way(&mut self, client: &Client) {
+        let path = format!("/orders/find/{ORDER_EARLY}");
         let deadline = Instant::now() + PREPARED_TIMEOUT;
-        // The load before left it paid; the preparation of this one makes it anew.
-        let mut made = false;
         loop {
-            let answer = self.client.get(&path).await;
-            let paid = answer.text().contains(r#""paid":true"#);
-            if made && paid {
+            let answer = client.get(&path).await;
+            if answer.text().contains(r#""paid":true"#) {
                 return;
             }
-            made |= !paid;
             if Instant::now() > deadline || self.child.try_wait().expect("the bench can be asked").is_some() {
                 panic!("the load did not get under way; the last answer was {answer:?}");
             }

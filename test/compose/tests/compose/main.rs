@@ -13,5 +13,6 @@
 mod docker;
 mod faults;
 mod files;
+mod gateway;
 mod load;
 mod project;
