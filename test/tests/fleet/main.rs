@@ -1,6 +1,8 @@
 //! The services as processes of their own: whatever is killed, frozen or cut off under load, every answer given stays
 //! true, and what is there is explained by the answers to the last unit and credit.
 
+#![expect(clippy::print_stdout, reason = "each fault says what it cost, for who runs the tests with --nocapture")]
+
 mod chaos;
 
 use std::time::Duration;
@@ -34,8 +36,8 @@ async fn nobody_notices_that_a_replica_was_killed_or_ended() {
         });
         calm.await.nobody_noticed();
     }
-    for index in 0..SERVICES.len() {
-        let what = format!("SIGTERM of a replica of {}", SERVICES[index]);
+    for (index, service) in SERVICES.iter().enumerate() {
+        let what = format!("SIGTERM of a replica of {service}");
         let calm = chaos.under_load(what, async |fleet: &mut Fleet| {
             fleet.terminate_replica(index);
             sleep(FAULT).await;
@@ -68,15 +70,14 @@ async fn a_frozen_replica_is_taken_over_from_and_does_no_harm_when_it_wakes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_is_gone_as_a_whole_leaves_nothing_behind() {
     let mut chaos = Chaos::start(TIMEOUT).await;
-    for service in 0..SERVICES.len() {
+    for (service, name) in SERVICES.iter().enumerate() {
         let replicas = [service, service + SERVICES.len()];
-        let outcome =
-            chaos.under_load(format!("SIGKILL of all of {}", SERVICES[service]), async |fleet: &mut Fleet| {
-                replicas.iter().for_each(|index| fleet.kill_replica(*index));
-                sleep(AWAY).await;
-                replicas.iter().for_each(|index| fleet.start_replica(*index));
-                fleet.ready().await;
-            });
+        let outcome = chaos.under_load(format!("SIGKILL of all of {name}"), async |fleet: &mut Fleet| {
+            replicas.iter().for_each(|index| fleet.kill_replica(*index));
+            sleep(AWAY).await;
+            replicas.iter().for_each(|index| fleet.start_replica(*index));
+            fleet.ready().await;
+        });
         let outcome = outcome.await;
         if service > 0 {
             // Order lives, so every checkout has a definite end.
@@ -89,8 +90,7 @@ async fn a_service_that_is_gone_as_a_whole_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_killed_or_cut_off_loses_nothing_that_was_answered() {
     let mut chaos = Chaos::start(TIMEOUT).await;
-    for service in 0..SERVICES.len() {
-        let name = SERVICES[service];
+    for (service, name) in SERVICES.iter().enumerate() {
         let killed = chaos.under_load(format!("SIGKILL of {name}'s database"), async |fleet: &mut Fleet| {
             fleet.databases[service].kill();
             sleep(AWAY).await;
@@ -120,9 +120,9 @@ async fn a_database_that_is_killed_or_cut_off_loses_nothing_that_was_answered() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_cannot_reach_each_other_undo_what_they_began() {
     let mut chaos = Chaos::start(TIMEOUT).await;
-    for service in 0..SERVICES.len() {
+    for (service, name) in SERVICES.iter().enumerate() {
         for (how, cut) in [("hears, but is not heard", true), ("is cut off from the others", false)] {
-            let what = format!("{} {how}", SERVICES[service]);
+            let what = format!("{name} {how}");
             chaos
                 .under_load(what, async |fleet: &mut Fleet| {
                     let of_service = || fleet.replicas.iter().filter(|replica| replica.service == service);
