@@ -103,6 +103,7 @@ impl Yardstick {
             pace: Pace::ClosedLoop,
             duration,
             timeout: options.timeout_seconds,
+            scribe: None,
         };
         phase.run(&Progress::of_time(&format!("{message} {}", self.name()), duration)).await
     }

@@ -53,6 +53,25 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// A file is not a history, or one of another version.
+    #[error("{path}, line {line}: {reason}")]
+    History {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The history was judged, and shows that the server is wrong. The verdict has been printed.
+    #[error("the referee found {0} {noun}", noun = plural(*.0))]
+    Wrong(u64),
+    /// Nothing wrong was found in a history, but some of it could not be judged. The verdict has been printed.
+    #[error("nothing wrong was found, but {0}")]
+    Undecided(String),
+    /// A history could not be judged.
+    #[error("the history cannot be judged: {0}")]
+    NotJudged(String),
     /// One of the benchmark's own threads ended without a result. This is a bug.
     #[error("a thread of the benchmark died")]
     ThreadDied,
@@ -66,13 +85,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The exit code of a process that ends with this error: 2 unusable options, 3 the audit found anomalies, 130
-    /// interrupted, 1 everything else.
+    /// The exit code of a process that ends with this error: 2 unusable options, 3 the audit or the referee found
+    /// anomalies, 4 the referee could not decide everything, 130 interrupted, 1 everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Options(_) | Self::Url { .. } => 2,
-            Self::Anomalies(_) => 3,
+            Self::Anomalies(_) | Self::Wrong(_) => 3,
+            Self::Undecided(_) => 4,
             Self::Interrupted => 130,
             _ => 1,
         }

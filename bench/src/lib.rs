@@ -10,27 +10,45 @@
 //!           api           │    baseline ── process ──▶ bare        (servers to compare with)
 //!           └──────────── client ──────────────────────┘
 //! ```
+//!
+//! With a mixed load ([`MixOptions`]), or a [`history`] of any load, the [`referee`] judges what clients saw:
+//!
+//! ```text
+//!  run_any ──▶ mix ┆ faults ──▶ history ──▶ referee ──▶ table, page (HTML)
+//!                               check ──────┘            (`sagamart audit`)
+//! ```
 
 mod api;
 pub mod audit;
 pub mod bare;
 mod baseline;
+mod check;
 pub mod client;
 mod error;
+mod faults;
+pub mod history;
 pub mod latency;
 pub mod load;
+mod mix;
+mod mixed;
 mod options;
 pub mod outcome;
+mod page;
 pub mod prepare;
 mod process;
 pub mod progress;
+pub mod referee;
 pub mod report;
 mod run;
 mod threads;
+mod witness;
 
 pub use {
+    check::{CheckOptions, check},
     error::{Error, Result},
+    faults::{FaultOptions, Name as SignalName, Target as FaultTarget},
+    mix::MixOptions,
     options::{Options, URL_DEFAULT},
     report::Report,
-    run::run,
+    run::{run, run_any},
 };

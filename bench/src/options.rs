@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{Error, Result, load::Pace};
+use crate::{
+    Error, Result,
+    faults::{FaultOptions, Target},
+    load::Pace,
+    mix::MixOptions,
+};
 
 /// Where a shop is looked for when no URL is given.
 pub const URL_DEFAULT: &str = "http://127.0.0.1:8000";
@@ -126,6 +131,22 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub json: Option<PathBuf>,
 
+    /// Record every operation in this file, for `sagamart audit`
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub history: Option<PathBuf>,
+
+    /// Let the referee judge the run, and write a self-contained HTML page with its verdict, throughput and latency
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline", help_heading = "Output")]
+    pub report: Option<PathBuf>,
+
+    /// The mixed load.
+    #[command(flatten)]
+    pub mix: MixOptions,
+
+    /// What is killed meanwhile.
+    #[command(flatten)]
+    pub faults: FaultOptions,
+
     /// The program that is started for servers of its own; this one if not given.
     #[arg(long, hide = true)]
     pub executable: Option<PathBuf>,
@@ -157,6 +178,10 @@ impl Default for Options {
             data_dir: None,
             settle_seconds: Duration::from_secs(10),
             json: None,
+            history: None,
+            report: None,
+            mix: MixOptions::default(),
+            faults: FaultOptions::default(),
             executable: None,
         }
     }
@@ -182,6 +207,13 @@ impl Options {
         }
         if usize::from(self.threads) > usize::from(self.connections) {
             return invalid("more threads than connections".to_owned());
+        }
+        if self.faults.kill.contains(&Target::Server) && !self.start_server {
+            return invalid("`--kill server` kills the server that --start-server starts".to_owned());
+        }
+        let commands = self.faults.restart_command.len();
+        if commands > 1 && commands != self.faults.kill.len() {
+            return invalid("give one --restart-command for all targets, or one for each".to_owned());
         }
         Ok(())
     }
@@ -209,7 +241,7 @@ fn amount() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(0..=AMOUNT_MAX)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const SECONDS_MAX: f64 = 1e6;
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if !(0.0..=SECONDS_MAX).contains(&seconds) {
@@ -218,7 +250,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-fn positive_seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_seconds(text: &str) -> Result<Duration, String> {
     let duration = seconds(text)?;
     if duration < Duration::from_millis(1) {
         return Err("less than a millisecond".to_owned());

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::client::{Answer, Failure};
 
@@ -69,25 +70,18 @@ pub struct Tally {
 impl Tally {
     /// Counts the end of one exchange and says what it means.
     pub fn count(&mut self, end: &Result<Answer<'_>, Failure>) -> Outcome {
-        match end {
-            Ok(answer) => {
-                let outcome = Outcome::of_status(answer.status);
-                match outcome {
-                    Outcome::Succeeded => self.succeeded += 1,
-                    Outcome::Refused => count_reason(&mut self.refused, &refusal_reason(answer)),
-                    Outcome::Unknown => count_reason(&mut self.unknown, &answer.status.to_string()),
-                }
-                outcome
-            }
-            Err(failure) => {
-                let cause = match failure {
-                    Failure::CutOff(_) => "cut-off",
-                    Failure::TimedOut => "timed-out",
-                    Failure::Malformed(_) => "malformed",
-                };
-                count_reason(&mut self.unknown, cause);
-                Outcome::Unknown
-            }
+        let (outcome, reason) = classify(end);
+        self.count_classified(outcome, reason.as_deref());
+        outcome
+    }
+
+    /// Counts what [`classify`] said of an exchange.
+    pub fn count_classified(&mut self, outcome: Outcome, reason: Option<&str>) {
+        let reason = reason.unwrap_or(REASON_OTHER);
+        match outcome {
+            Outcome::Succeeded => self.succeeded += 1,
+            Outcome::Refused => count_reason(&mut self.refused, reason),
+            Outcome::Unknown => count_reason(&mut self.unknown, reason),
         }
     }
 
@@ -131,6 +125,30 @@ impl Tally {
     }
 }
 
+/// What the end of one exchange means and, unless it succeeded, the reason.
+#[must_use]
+pub fn classify(end: &Result<Answer<'_>, Failure>) -> (Outcome, Option<SmolStr>) {
+    match end {
+        Ok(answer) => {
+            let outcome = Outcome::of_status(answer.status);
+            let reason = match outcome {
+                Outcome::Succeeded => None,
+                Outcome::Refused => Some(refusal_reason(answer)),
+                Outcome::Unknown => Some(SmolStr::new(itoa::Buffer::new().format(answer.status))),
+            };
+            (outcome, reason)
+        }
+        Err(failure) => {
+            let cause = match failure {
+                Failure::CutOff(_) => "cut-off",
+                Failure::TimedOut => "timed-out",
+                Failure::Malformed(_) => "malformed",
+            };
+            (Outcome::Unknown, Some(SmolStr::new_static(cause)))
+        }
+    }
+}
+
 fn count_reason(counts: &mut BTreeMap<String, u64>, reason: &str) {
     let reason = if counts.contains_key(reason) || counts.len() < REASON_COUNT_MAX { reason } else { REASON_OTHER };
     match counts.get_mut(reason) {
@@ -147,12 +165,12 @@ struct Problem {
 }
 
 /// Reasons go to a terminal, so only plain slugs are taken from the server.
-fn refusal_reason(answer: &Answer<'_>) -> String {
+fn refusal_reason(answer: &Answer<'_>) -> SmolStr {
     serde_json::from_slice::<Problem>(answer.body)
         .ok()
-        .and_then(|problem| problem.type_uri.rsplit(['/', '#', ':']).next().map(str::to_owned))
+        .and_then(|problem| problem.type_uri.rsplit(['/', '#', ':']).next().map(SmolStr::new))
         .filter(|reason| is_slug(reason) && reason != "blank")
-        .unwrap_or_else(|| answer.status.to_string())
+        .unwrap_or_else(|| SmolStr::new(itoa::Buffer::new().format(answer.status)))
 }
 
 fn is_slug(text: &str) -> bool {

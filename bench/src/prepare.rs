@@ -177,7 +177,7 @@ async fn create_order(api: &mut Api, plan: &Plan) -> Result<Box<str>> {
 }
 
 /// Whether an id from the server can go into a request line as it is.
-fn is_id(id: &str) -> bool {
+pub(crate) fn is_id(id: &str) -> bool {
     (1..=256).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
 }

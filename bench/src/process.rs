@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,6 +35,8 @@ pub(crate) struct Server {
     url: String,
     tail: Tail,
     readers: Vec<JoinHandle<()>>,
+    executable: PathBuf,
+    arguments: Vec<OsString>,
 }
 
 impl Server {
@@ -58,7 +60,15 @@ impl Server {
         if let Some(errors) = child.stderr.take() {
             readers.push(tokio::spawn(read_lines(errors, Arc::clone(&tail), None)));
         }
-        let mut server = Self { name: name.to_owned(), child, url: String::new(), tail, readers };
+        let mut server = Self {
+            name: name.to_owned(),
+            child,
+            url: String::new(),
+            tail,
+            readers,
+            executable: executable.to_owned(),
+            arguments: arguments.to_vec(),
+        };
         match tokio::time::timeout(START_TIMEOUT, listening).await {
             Ok(Ok(url)) => {
                 server.url = url;
@@ -74,10 +84,26 @@ impl Server {
         &self.url
     }
 
+    /// Its process, while it was not waited for.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
+    /// Waits for a process that was killed, and starts it again at the address where it was.
+    pub(crate) async fn restart(mut self) -> Result<Self> {
+        self.child.start_kill().map_err(Error::io("cannot kill the server"))?;
+        self.child.wait().await.map_err(Error::io("cannot wait for the server"))?;
+        let address: OsString = self.url.trim_start_matches("http://").into();
+        let mut arguments = self.arguments.clone();
+        if let Some(place) = arguments.iter().position(|argument| argument == "--listen") {
+            arguments.get_mut(place + 1).into_iter().for_each(|listen| listen.clone_from(&address));
+        }
+        Self::start(&self.name, &self.executable, &arguments).await
+    }
+
     /// Asks it to stop, by SIGTERM, and waits until it has drained.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        let pid = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let Some(pid) = pid else {
+        let Some(pid) = self.pid() else {
             return Err(self.died().await);
         };
         kill_process(pid, Signal::TERM).map_err(|error| self.failed(&format!("cannot be stopped: {error}")))?;

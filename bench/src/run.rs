@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use smol_str::SmolStr;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,13 +22,17 @@ use crate::{
     audit::{Audit, AuditReport},
     baseline::{self, Yardstick},
     client::{Method, Target},
+    history::History,
     load::{Claims, Measurement, OrderIds, Pace, Phase, Schedule},
+    mixed,
     options::URL_DEFAULT,
     outcome::Outcome,
     prepare::{self, Parallelism, Setup},
     process::Server,
     progress::Progress,
+    referee::{self, Table as Verdict},
     report::{Baseline, DataReport, LoadReport, Machine, Report, Series, ServerReport, Table, notes},
+    witness::{About, Witness},
 };
 
 /// Connections that prepare and audit, where fewer are measured with.
@@ -57,23 +62,47 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// written all the same. Any other error when it could not be run to its end.
 pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<Report> {
     options.validate()?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("cannot wait for signals"))?;
-    // Boxed because it is large, and dropped when interrupted, which stops the servers that it has started.
-    let report = tokio::select! {
-        report = Box::pin(measure(options)) => report?,
-        _ = tokio::signal::ctrl_c() => return Err(Error::Interrupted),
-        _ = terminated.recv() => return Err(Error::Interrupted),
-    };
+    let (report, verdict) = interruptible(measure(options)).await?;
     if let Some(file) = &options.json {
         report.write_json(file)?;
     }
     write!(output, "{}", Table(&report)).and_then(|()| output.flush()).map_err(Error::io("cannot write the table"))?;
-    if report.audit.is_clean() { Ok(report) } else { Err(Error::Anomalies(Box::new(report))) }
+    if let Some(verdict) = &verdict {
+        write!(output, "{}", Verdict(verdict)).map_err(Error::io("cannot write the table"))?;
+    }
+    if !report.audit.is_clean() {
+        return Err(Error::Anomalies(Box::new(report)));
+    }
+    verdict.map_or(Ok(()), |verdict| verdict.result())?;
+    Ok(report)
 }
 
-async fn measure(options: &Options) -> Result<Report> {
+/// Runs what the options ask for, a measurement or a mixed load, as [`run`] does.
+///
+/// # Errors
+/// As [`run`]; of a mixed load [`Error::Wrong`] and [`Error::Undecided`] too, once the verdict is written.
+pub async fn run_any(options: &Options, output: &mut (dyn Write + Send)) -> Result<()> {
+    if !options.mix.mix {
+        return run(options, output).await.map(drop);
+    }
+    options.validate()?;
+    interruptible(mixed::run(options, output)).await
+}
+
+/// Awaits `work`; it is dropped when interrupted, which stops the servers that it has started.
+async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("cannot wait for signals"))?;
+    // Boxed because it is large.
+    tokio::select! {
+        done = Box::pin(work) => done,
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        _ = terminated.recv() => Err(Error::Interrupted),
+    }
+}
+
+async fn measure(options: &Options) -> Result<(Report, Option<referee::Verdict>)> {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let subject = Subject::find(options).await?;
+    let mut subject = Subject::find(options).await?;
     let durability = durability(&subject.target).await;
     let bench = Bench { options, target: Arc::clone(&subject.target), setup: Setup::of(options) };
     let needed = bench.orders_needed().await?;
@@ -84,7 +113,11 @@ async fn measure(options: &Options) -> Result<Report> {
         yardsticks = baseline::start(options, &executable(options)?, data.path()).await?;
         yardstick_data = Some(data);
     }
-    let run = bench.run(needed, &mut yardsticks).await?;
+    let run = bench.run(needed, &mut yardsticks, &mut subject, durability.as_deref()).await?;
+    let verdict = match (&run.history, &options.report) {
+        (Some(history), Some(_)) => Some(mixed::conclude(options, history)?),
+        _ => None,
+    };
     let report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix_seconds: started.as_secs(),
@@ -106,19 +139,19 @@ async fn measure(options: &Options) -> Result<Report> {
     }
     drop(yardstick_data);
     subject.stop().await?;
-    Ok(Report { notes: notes(&report, run.settled), ..report })
+    Ok((Report { notes: notes(&report, run.settled), ..report }, verdict))
 }
 
 /// The server under test.
 #[derive(Debug)]
-struct Subject {
-    target: Arc<Target>,
+pub(crate) struct Subject {
+    pub(crate) target: Arc<Target>,
     /// Its process and its data, when it is this benchmark's own.
-    started: Option<(Server, TempDir)>,
+    started: Option<(Option<Server>, TempDir)>,
 }
 
 impl Subject {
-    async fn find(options: &Options) -> Result<Self> {
+    pub(crate) async fn find(options: &Options) -> Result<Self> {
         if options.start_server {
             return Self::start(options).await;
         }
@@ -138,14 +171,25 @@ impl Subject {
         let server = Server::start("the shop's server", &executable(options)?, &arguments).await?;
         let target = Arc::new(Target::resolve(server.url()).await?);
         await_ready(&target).await?;
-        let started = Some((server, data));
+        let started = Some((Some(server), data));
         Ok(Self { target, started })
     }
 
-    async fn stop(self) -> Result<()> {
+    /// Hands its own server over to whoever kills it.
+    pub(crate) fn lend(&mut self) -> Option<Server> {
+        self.started.as_mut().and_then(|(server, _data)| server.take())
+    }
+
+    pub(crate) fn give_back(&mut self, returned: Option<Server>) {
+        if let Some((server, _data)) = &mut self.started {
+            *server = returned;
+        }
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
         match self.started {
-            Some((server, _data)) => server.stop().await,
-            None => Ok(()),
+            Some((Some(server), _data)) => server.stop().await,
+            Some((None, _)) | None => Ok(()),
         }
     }
 }
@@ -158,7 +202,7 @@ fn executable(options: &Options) -> Result<PathBuf> {
         .map_err(Error::io("cannot tell this program's own path"))
 }
 
-fn temporary_directory(options: &Options) -> Result<TempDir> {
+pub(crate) fn temporary_directory(options: &Options) -> Result<TempDir> {
     let parent = options.data_dir.as_deref().unwrap_or(Path::new("."));
     tempfile::Builder::new()
         .prefix("sagamart-bench-")
@@ -166,7 +210,7 @@ fn temporary_directory(options: &Options) -> Result<TempDir> {
         .map_err(Error::io(format!("cannot create a directory in {}", parent.display())))
 }
 
-async fn await_ready(target: &Arc<Target>) -> Result<()> {
+pub(crate) async fn await_ready(target: &Arc<Target>) -> Result<()> {
     let mut api = Api::new(Arc::clone(target));
     let ready = async {
         while !matches!(api.once(Method::Get, "/readyz").await, Ok((200, _))) {
@@ -180,7 +224,7 @@ async fn await_ready(target: &Arc<Target>) -> Result<()> {
 }
 
 /// What the server says of the durability of its answers: the member `durability` of its `/readyz` or `/`.
-async fn durability(target: &Arc<Target>) -> Option<String> {
+pub(crate) async fn durability(target: &Arc<Target>) -> Option<String> {
     let mut api = Api::new(Arc::clone(target));
     for path in ["/readyz", "/"] {
         let Ok((200, body)) = api.once(Method::Get, path).await else { continue };
@@ -200,6 +244,15 @@ struct Run {
     audit: AuditReport,
     /// Whether it was waited before the audit.
     settled: bool,
+    /// What was recorded.
+    history: Option<History>,
+}
+
+pub(crate) fn parallelism(options: &Options) -> Parallelism {
+    Parallelism {
+        threads: usize::from(options.threads),
+        connections: usize::from(options.connections).max(CONNECTIONS_MIN),
+    }
 }
 
 struct Bench<'options> {
@@ -210,10 +263,7 @@ struct Bench<'options> {
 
 impl Bench<'_> {
     fn parallelism(&self) -> Parallelism {
-        Parallelism {
-            threads: usize::from(self.options.threads),
-            connections: usize::from(self.options.connections).max(CONNECTIONS_MIN),
-        }
+        parallelism(self.options)
     }
 
     fn phase(&self, orders: &Arc<OrderIds>, claims: &Arc<Claims>, pace: Pace, duration: Duration) -> Phase {
@@ -226,7 +276,44 @@ impl Bench<'_> {
             pace,
             duration,
             timeout: self.options.timeout_seconds,
+            scribe: None,
         }
+    }
+
+    /// Begins to record, if that is asked for.
+    fn witness(
+        &self,
+        orders: &OrderIds,
+        count: u64,
+        subject: &mut Subject,
+        durability: Option<&str>,
+    ) -> Result<Option<Witness>> {
+        if !Witness::is_wanted(self.options) {
+            return Ok(None);
+        }
+        let Setup { items, users, stock, credit, price, .. } = self.setup;
+        let about = About {
+            url: self.target.url().to_owned(),
+            durability: durability.map(str::to_owned),
+            items,
+            users,
+            stock,
+            credit,
+            price,
+            orders: if *orders == OrderIds::Numbered { count } else { 0 },
+        };
+        Witness::start(self.options, about, subject.lend()).map(Some)
+    }
+
+    /// Ends the record with everything that is there.
+    async fn testify(&self, witness: Witness, orders: &OrderIds, count: u64, subject: &mut Subject) -> Result<History> {
+        let numbers = |count: u32| (0..count).map(|number| SmolStr::new(number.to_string())).collect();
+        let names = (0..count).map(|index| SmolStr::new(orders.name(index))).collect();
+        let (items, users) = (numbers(self.setup.items), numbers(self.setup.users));
+        let state = referee::read_final(&self.target, items, users, names, self.parallelism());
+        let (history, server) = witness.finish(state).await?;
+        subject.give_back(server);
+        Ok(history)
     }
 
     async fn prepare(&self, setup: &Setup, count: u64) -> Result<(Arc<OrderIds>, Arc<Claims>)> {
@@ -295,18 +382,27 @@ impl Bench<'_> {
         Ok(moments)
     }
 
-    async fn run(&self, orders_count: u64, yardsticks: &mut [Yardstick]) -> Result<Run> {
+    async fn run(
+        &self,
+        orders_count: u64,
+        yardsticks: &mut [Yardstick],
+        subject: &mut Subject,
+        durability: Option<&str>,
+    ) -> Result<Run> {
         let (orders, claims) = self.prepare(&self.setup, orders_count).await?;
+        let witness = self.witness(&orders, orders_count, subject, durability)?;
+        let scribe = || witness.as_ref().map(Witness::scribe);
         let mut outcomes = Vec::new();
         let mut rounds = Vec::new();
         let warm_up = self.options.warm_up_seconds;
         if !warm_up.is_zero() {
-            let phase = self.phase(&orders, &claims, self.options.pace(), warm_up);
+            let phase = Phase { scribe: scribe(), ..self.phase(&orders, &claims, self.options.pace(), warm_up) };
             let warmed_up = phase.run(&Progress::of_time("Warming up checkouts", warm_up)).await?;
             outcomes.extend(warmed_up.outcomes);
         }
         for _ in 0..self.options.rounds() {
-            let phase = self.phase(&orders, &claims, self.options.pace(), self.options.round());
+            let round = self.options.round();
+            let phase = Phase { scribe: scribe(), ..self.phase(&orders, &claims, self.options.pace(), round) };
             let progress = Progress::of_time("Measuring checkouts", self.options.round());
             let mut round = phase.run(&progress).await?;
             outcomes.append(&mut round.outcomes);
@@ -324,9 +420,13 @@ impl Bench<'_> {
             let settle = tokio::time::sleep(self.options.settle_seconds);
             Progress::of_wait("Letting unknown outcomes settle").watch(settle, || 0).await;
         }
+        let history = match witness {
+            Some(witness) => Some(self.testify(witness, &orders, orders_count, subject).await?),
+            None => None,
+        };
         let audit =
             Audit { target: Arc::clone(&self.target), setup: self.setup.clone(), orders, orders_count, outcomes };
-        Ok(Run { rounds, audit: audit.run(self.parallelism()).await?, settled: unknown })
+        Ok(Run { rounds, audit: audit.run(self.parallelism()).await?, settled: unknown, history })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, decode};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Credit, units of stock, or a price: 0 to 2^53 − 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode)]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Amount(#[n(0)] u64);
@@ -70,6 +70,19 @@ impl FromStr for Amount {
     }
 }
 
+// What is read back is checked like what comes in: arithmetic relies on it.
+impl<'b, C> Decode<'b, C> for Amount {
+    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        Self::new(decoder.u64()?).map_err(decode::Error::message)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Quantity {
+    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        Self::new(decoder.u64()?).map_err(decode::Error::message)
+    }
+}
+
 impl fmt::Display for Amount {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
@@ -77,7 +90,7 @@ impl fmt::Display for Amount {
 }
 
 /// A number of units that is at least 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode)]
 #[serde(transparent)]
 #[cbor(transparent)]
 pub struct Quantity(#[n(0)] u64);

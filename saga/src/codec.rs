@@ -41,7 +41,15 @@ where
 
     fn decode_from(bytes: &[u8]) -> Result<Self, CodecError> {
         match bytes.split_first() {
-            Some((&FORMAT, body)) => minicbor::decode(body).map_err(|error| CodecError::Malformed(error.to_string())),
+            Some((&FORMAT, body)) => {
+                let mut decoder = minicbor::Decoder::new(body);
+                let value = decoder.decode().map_err(|error| CodecError::Malformed(error.to_string()))?;
+                // What comes after the value was never written with it.
+                if decoder.position() < body.len() {
+                    return Err(CodecError::Malformed(format!("{} bytes too many", body.len() - decoder.position())));
+                }
+                Ok(value)
+            }
             Some((&format, _)) => Err(CodecError::UnknownFormat(format)),
             None => Err(CodecError::Malformed("empty".into())),
         }
@@ -60,5 +68,7 @@ mod tests {
         assert_eq!(Vec::<u64>::decode_from(&[9, 0]), Err(CodecError::UnknownFormat(9)));
         assert!(matches!(Vec::<u64>::decode_from(&[1, 0xff]), Err(CodecError::Malformed(_))));
         assert!(matches!(Vec::<u64>::decode_from(&[]), Err(CodecError::Malformed(_))));
+        bytes.push(0);
+        assert!(matches!(Vec::<u64>::decode_from(&bytes), Err(CodecError::Malformed(_))), "something comes after it");
     }
 }

@@ -48,6 +48,7 @@ use std::{env, fmt, future::Future, panic::Location, time::Duration};
 
 use crate::{Partition, Store, store};
 
+pub mod codec;
 mod cursors;
 mod durable;
 mod fixture;

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use crate::watch;
 
 /// Why a position will never become durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Durability {
     /// A gate at which everything up to `durable` has passed.
     #[must_use]
     pub fn new(durable: u64) -> Self {
-        let (state, _) = watch::channel(State { durable, poisoned: None });
+        let state = watch::Sender::new(State { durable, poisoned: None });
         let shared =
             Shared { state, durable: AtomicU64::new(durable), requested: Mutex::default(), changed: Condvar::new() };
         Self { shared: Arc::new(shared) }
@@ -179,12 +179,9 @@ impl DurabilityWatch {
     /// # Errors
     /// [`Missed::Poisoned`] when it never will be.
     pub async fn reached(&mut self, position: u64) -> Result<(), Missed> {
-        let closed = || Missed::Poisoned("the store is gone".into());
-        let state = self
-            .receiver
-            .wait_for(|state| state.durable >= position || state.poisoned.is_some())
-            .await
-            .map_err(|_| closed())?;
+        let is_over = |state: &State| state.durable >= position || state.poisoned.is_some();
+        self.receiver.wait_for(is_over).await.map_err(|_| Missed::Poisoned("the store is gone".into()))?;
+        let state = self.receiver.borrow();
         match &state.poisoned {
             Some(reason) if state.durable < position => Err(Missed::Poisoned(Arc::clone(reason))),
             _ => Ok(()),

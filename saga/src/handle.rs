@@ -69,7 +69,7 @@ impl<P: Participant> fmt::Debug for Handle<P> {
 
 /// A caller who was told nothing after this long beyond its patience is told that the outcome is unknown, or, of a read,
 /// that there is none: far longer than an answer takes unless a store is gone.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+const ANSWER_WAIT: Duration = Duration::from_secs(4);
 
 impl<P: Participant> Handle<P> {
     pub(crate) fn new(desks: Vec<Desk<P>>, partitions: Partition) -> Self {

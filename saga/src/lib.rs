@@ -32,7 +32,7 @@
 //! `examples/trip.rs` books a trip with three services in some hundred lines.
 
 pub mod codec;
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod durability;
 mod engine_records;
@@ -51,6 +51,7 @@ mod solo;
 pub mod store;
 mod timers;
 mod view;
+mod watch;
 
 pub use codec::{Codec, CodecError};
 pub use durability::{Durability, DurabilityWatch, Missed};

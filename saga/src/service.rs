@@ -2,10 +2,7 @@
 
 use std::{fmt, hash::Hasher, sync::Arc};
 
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     Destinations, Handle, LogName, Participant, Partition, Settings, Store,
@@ -14,6 +11,7 @@ use crate::{
     metrics::Metrics,
     request::Request,
     sequencer::{Halt, Parts, Sequencer, Status},
+    watch,
 };
 
 /// The partition that a name belongs to, the same on every machine and in every version: CRC-32C of its bytes modulo the
@@ -96,7 +94,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         }
         let name = participant.name().into();
         let handle = Handle::new(desks, partitions);
-        let (stop, _) = watch::channel(false);
+        let stop = watch::Sender::new(false);
         Self { participant: Arc::new(participant), store, settings, metrics, name, seats, handle, stop }
     }
 
@@ -196,7 +194,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             tasks.spawn(Sequencer::new(parts).run(ready.clone()));
         }
         drop(ready);
-        let (recovered, is_recovered) = watch::channel(false);
+        let (recovered, is_recovered) = tokio::sync::watch::channel(false);
         tasks.spawn(async move {
             for _ in 0..partitions {
                 if became_ready.recv().await.is_none() {
@@ -220,13 +218,13 @@ pub(crate) fn route_to<P: Participant>(participant: Arc<P>, partitions: Partitio
 pub struct Running {
     tasks: JoinSet<Result<(), Halt>>,
     stop: watch::Sender<bool>,
-    recovered: watch::Receiver<bool>,
+    recovered: tokio::sync::watch::Receiver<bool>,
 }
 
 impl Running {
     /// Turns true once every partition has loaded its state and consumed what its sources had for it.
     #[must_use]
-    pub fn recovered(&self) -> watch::Receiver<bool> {
+    pub fn recovered(&self) -> tokio::sync::watch::Receiver<bool> {
         self.recovered.clone()
     }
 

@@ -47,6 +47,9 @@ pub struct Settings {
     /// How often a consumer looks at the logs themselves, in case a delivery was lost; also the time after which an
     /// idle consumer stores its cursors, and after which a fired deadline fires again if nothing came of it.
     pub poll: Duration,
+    /// Tells this writer from every other that a partition has had or will have. `None`: a random number, which is right
+    /// unless a run has to repeat itself exactly.
+    pub writer_id: Option<u64>,
     /// For tests.
     pub delivery_fault: DeliveryFault,
 }
@@ -62,6 +65,7 @@ impl Default for Settings {
             idempotency_retention: Duration::from_secs(24 * 60 * 60),
             tick: Duration::from_millis(10),
             poll: Duration::from_millis(500),
+            writer_id: None,
             delivery_fault: DeliveryFault::None,
         }
     }

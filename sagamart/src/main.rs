@@ -1,11 +1,13 @@
 //! The binary: joins the services, the stores and the tools.
 
+mod check;
 mod host;
 mod market;
 mod probe;
 mod serve;
 mod service;
 mod signals;
+mod sim;
 
 use std::{io, process::ExitCode};
 
@@ -60,8 +62,13 @@ enum Command {
     /// Runs one replica of the payment service
     Payment(Box<ServiceOptions>),
     Probe(probe::Probe),
-    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end
+    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end; with
+    /// --mix, sends a mix of everything and lets the referee judge it, also while the server is killed again and again
     Bench(Box<bench::Options>),
+    /// Judges a history that `bench --history` recorded: conservation, linearizability, serializability
+    Audit(bench::CheckOptions),
+    Check(check::Check),
+    Sim(sim::Sim),
     /// A server that does nothing but answer, for `bench --baseline`
     #[command(hide = true)]
     BareServer(bench::bare::Options),
@@ -77,25 +84,21 @@ fn main() -> ExitCode {
         return failed(&error);
     }
     match cli.command {
-        Command::Serve(serve) => match run_serve(serve) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            Ok(Err(error)) => failed(&error),
-            Err(error) => failed(&error),
-        },
+        Command::Serve(serve) => finished(run_serve(serve)),
         Command::Order(options) => run_service(Kind::Order, *options),
         Command::Stock(options) => run_service(Kind::Stock, *options),
         Command::Payment(options) => run_service(Kind::Payment, *options),
-        Command::Probe(probe) => match run("probe", 1, probe.run()) {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            Ok(Err(error)) => failed(&error),
+        Command::Probe(probe) => finished(run("probe", 1, probe.run())),
+        Command::Bench(options) => match run("bench", 1, async { bench::run_any(&options, &mut io::stdout()).await }) {
+            Ok(measured) => ended(measured),
             Err(error) => failed(&error),
         },
-        Command::Bench(options) => {
-            match run("bench", 1, async { bench::run(&options, &mut io::stdout()).await.map(drop) }) {
-                Ok(measured) => ended(measured),
-                Err(error) => failed(&error),
-            }
-        }
+        Command::Audit(options) => match run("audit", 1, async { bench::check(&options, &mut io::stdout()).await }) {
+            Ok(judged) => ended(judged),
+            Err(error) => failed(&error),
+        },
+        Command::Check(check) => check.run(),
+        Command::Sim(sim) => sim.run(),
         // Its runtime has as many threads as it is told, so it brings its own.
         Command::BareServer(options) => ended(bench::bare::run(&options)),
     }
@@ -113,11 +116,7 @@ fn run_serve(serve: serve::Serve) -> io::Result<Result<(), serve::Error>> {
 }
 
 fn run_service(kind: Kind, options: ServiceOptions) -> ExitCode {
-    match run("service", options.common.threads(), service::run(kind, options)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => failed(&error),
-        Err(error) => failed(&error),
-    }
+    finished(run("service", options.common.threads(), service::run(kind, options)))
 }
 
 fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result<T> {
@@ -126,6 +125,15 @@ fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result
 
 fn threads(name: &str, count: usize) -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(count).thread_name(name).enable_all().build()
+}
+
+/// The exit code of work that ran on a runtime, if there was one.
+fn finished<E: std::error::Error>(outcome: io::Result<Result<(), E>>) -> ExitCode {
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
 }
 
 fn ended(outcome: bench::Result<()>) -> ExitCode {

@@ -95,6 +95,15 @@ impl Report {
         self.rows.iter().all(Row::is_as_expected)
     }
 
+    /// Everything in one line.
+    #[must_use]
+    pub fn sum(&self) -> String {
+        let states: usize = self.rows.iter().map(|row| row.states).sum();
+        let (caught, mutants) = self.mutants();
+        let plans = self.rows.len() - mutants;
+        format!("{plans} plans, {states} states, {caught} of {mutants} missing guards noticed")
+    }
+
     /// How many missing guards were noticed, and how many guards were taken away.
     #[must_use]
     pub fn mutants(&self) -> (usize, usize) {
@@ -112,11 +121,24 @@ impl fmt::Display for Report {
                 writeln!(formatter, "{story}")?;
             }
         }
-        let states: usize = self.rows.iter().map(|row| row.states).sum();
-        let (caught, mutants) = self.mutants();
-        let plans = self.rows.len() - mutants;
-        write!(formatter, "{plans} plans, {states} states, {caught} of {mutants} missing guards noticed")
+        formatter.write_str(&self.sum())
     }
+}
+
+/// What a run tells while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// How far the search of a configuration is.
+    Searching {
+        /// Which.
+        configuration: &'a Configuration,
+        /// Different states visited so far.
+        states: usize,
+        /// Steps from the start to the furthest of them.
+        depth: usize,
+    },
+    /// One is done.
+    Finished(&'a Row),
 }
 
 /// Searches the configurations of a short run, or of a deep one, which takes minutes and some gigabytes.
@@ -125,14 +147,14 @@ pub fn run(deep: bool) -> Report {
     run_telling(deep, |_| {})
 }
 
-/// The same, telling `finished` of each configuration when it is done.
+/// The same, telling how far it is.
 #[must_use]
-pub fn run_telling(deep: bool, mut finished: impl FnMut(&Row)) -> Report {
+pub fn run_telling(deep: bool, mut tell: impl FnMut(Told<'_>)) -> Report {
     let mut report = Report::default();
     for configuration in configurations() {
         if configuration.effort == Effort::Short || deep {
-            let row = search(configuration);
-            finished(&row);
+            let row = model::search(configuration, &mut tell);
+            tell(Told::Finished(&row));
             report.rows.push(row);
         }
     }
@@ -142,5 +164,5 @@ pub fn run_telling(deep: bool, mut finished: impl FnMut(&Row)) -> Report {
 /// Searches one configuration.
 #[must_use]
 pub fn search(configuration: Configuration) -> Row {
-    model::search(configuration)
+    model::search(configuration, &mut |_| {})
 }

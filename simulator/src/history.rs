@@ -58,6 +58,11 @@ impl History {
         &self.entries
     }
 
+    /// Where in the history an operation began.
+    pub(crate) fn began(&self, operation: usize) -> Option<usize> {
+        self.entries.iter().position(|entry| *entry == Entry::Began(operation))
+    }
+
     /// Whether a client sent this operation.
     #[must_use]
     pub fn has_begun(&self, operation: usize) -> bool {
@@ -81,13 +86,23 @@ impl History {
     /// old as the attempt.
     #[must_use]
     pub fn is_strictly_serializable(&self, shop: &Shop, operations: &[Operation]) -> bool {
+        self.judge(shop, operations, None, usize::MAX) == Judgement::Serializable
+    }
+
+    /// The same, with `last`, where given, as the books after all of it, and a bound on the states that the search looks
+    /// at. At most 64 operations.
+    #[must_use]
+    pub fn judge(&self, shop: &Shop, operations: &[Operation], last: Option<&Shop>, looks_max: usize) -> Judgement {
         let spans = self.spans();
-        let mut search = Search { spans: &spans, operations, failed: HashSet::new() };
-        search.can_finish(0, shop)
+        let mut search = Search { spans: &spans, operations, last, looks_left: looks_max, failed: HashSet::new() };
+        match (search.can_finish(0, shop), search.looks_left) {
+            (true, _) => Judgement::Serializable,
+            (false, 0) => Judgement::TooWide,
+            (false, _) => Judgement::Impossible,
+        }
     }
 
     fn spans(&self) -> Vec<Span<'_>> {
-        let began = |operation: usize| self.entries.iter().position(|entry| *entry == Entry::Began(operation));
         let mut spans = Vec::new();
         for (place, entry) in self.entries.iter().enumerate() {
             let Entry::Began(operation) = *entry else { continue };
@@ -97,16 +112,30 @@ impl History {
             });
             let is_refusal = matches!(ended, Some((_, Outcome::OutOfStock(_) | Outcome::NotEnoughCredit)));
             let attempt = self.joined.get(&operation).filter(|_| is_refusal);
-            let attempt_began = attempt.and_then(|attempt| began(*attempt)).unwrap_or(place);
+            let attempt_began = attempt.and_then(|attempt| self.began(*attempt)).unwrap_or(place);
             spans.push(Span { operation, began: place.min(attempt_began), ended });
         }
         spans
     }
 }
 
+/// What a search for a bookkeeper's order found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// There is one.
+    Serializable,
+    /// There is none.
+    Impossible,
+    /// It was not found within the bound.
+    TooWide,
+}
+
 struct Search<'a> {
     spans: &'a [Span<'a>],
     operations: &'a [Operation],
+    /// The books after all of it, where they are known.
+    last: Option<&'a Shop>,
+    looks_left: usize,
     /// Which operations were carried out with which books left, where that led nowhere.
     failed: HashSet<(u64, Shop)>,
 }
@@ -118,10 +147,16 @@ impl Search<'_> {
         let open = |place: &usize| !is_done(*place);
         let places = 0..self.spans.len();
         let earliest_end = places.clone().filter(open).filter_map(|place| self.spans[place].ended).map(|(end, _)| end);
-        let Some(earliest_end) = earliest_end.min() else { return true };
-        if self.failed.contains(&(done, shop.clone())) {
+        let earliest_end = earliest_end.min();
+        if earliest_end.is_none() && self.last.is_none_or(|last| last == shop) {
+            return true;
+        }
+        // What has no end is no reason to come before it.
+        let earliest_end = earliest_end.unwrap_or(usize::MAX);
+        if self.looks_left == 0 || self.failed.contains(&(done, shop.clone())) {
             return false;
         }
+        self.looks_left -= 1;
         for place in places.filter(open) {
             let span = self.spans[place];
             // Something else ended before this began, and has to come first.

@@ -28,8 +28,9 @@ mod mutant;
 mod plan;
 mod shared;
 mod shop;
+pub mod simulation;
 
-pub use history::{Entry, History};
+pub use history::{Entry, History, Judgement};
 pub use market::{Action, Address, Market};
 pub use mutant::Mutant;
 pub use plan::{Partitions, Plan, ServiceName};

@@ -10,7 +10,7 @@ mod log;
 mod logs;
 mod node;
 mod rest;
-mod role;
+pub(crate) mod role;
 mod seen;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -53,7 +53,7 @@ fn partitions(setup: &Setup, service: ServiceName) -> Partition {
 }
 
 /// Which services consume a service's logs.
-fn consumers_of(service: ServiceName) -> &'static [ServiceName] {
+pub(crate) fn consumers_of(service: ServiceName) -> &'static [ServiceName] {
     match service {
         ServiceName::Order => &[ServiceName::Stock, ServiceName::Payment],
         ServiceName::Stock => &[ServiceName::Order, ServiceName::Stock, ServiceName::Payment],

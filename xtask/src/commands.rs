@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::{
-    advisories, compose, failure::Result, layers, lengths, licences, links, process, report::Report, suites,
-    workspace::Workspace,
+    advisories, compose, deployment, failure::Result, layers, lengths, licences, links, process, report::Report,
+    suites, workspace::Workspace,
 };
 
 /// Far above what a compiling step takes on two slow cores; it only ends one that hangs.
@@ -31,10 +31,12 @@ pub(crate) enum Check {
     Clippy,
     /// The API documentation builds without a warning
     Docs,
+    /// Manifests, chart and deployment scripts are right in themselves and fit the binary
+    Deployment,
 }
 
 impl Check {
-    /// In the order `ci` runs them: what fails fast comes first.
+    /// In the order `ci` runs them before the tests: what fails fast comes first. The deployment's needs the binary, and so comes after.
     const ALL: [Self; 8] = [
         Self::Format,
         Self::Layers,
@@ -56,36 +58,37 @@ impl Check {
             Self::Links => "links",
             Self::Clippy => "clippy",
             Self::Docs => "documentation",
+            Self::Deployment => "deployment",
         }
     }
 
-    fn run(self, workspace: &Workspace) -> Result<String> {
+    fn step(self, workspace: &Workspace, report: &mut Report) {
+        let name = self.name();
         match self {
-            Self::Format => quiet(workspace, &["fmt", "--all", "--check"]),
-            Self::Layers => layers::check(workspace),
-            Self::Licences => licences::check(workspace),
-            Self::Advisories => advisories::check(workspace),
-            Self::Lengths => lengths::check(workspace),
-            Self::Links => links::check(workspace),
-            Self::Clippy => quiet(
-                workspace,
-                &[
-                    "clippy",
-                    "--keep-going",
-                    "--workspace",
-                    "--all-targets",
-                    "--all-features",
-                    "--",
-                    "-D",
-                    "warnings",
-                    "-D",
-                    "clippy::too_many_lines",
-                ],
-            ),
-            Self::Docs => docs(workspace),
+            Self::Format => report.step(name, || quiet(workspace, &["fmt", "--all", "--check"])),
+            Self::Layers => report.step(name, || layers::check(workspace)),
+            Self::Licences => report.step(name, || licences::check(workspace)),
+            Self::Advisories => report.step(name, || advisories::check(workspace)),
+            Self::Lengths => report.step(name, || lengths::check(workspace)),
+            Self::Links => report.step(name, || links::check(workspace)),
+            Self::Clippy => report.step(name, || quiet(workspace, &CLIPPY)),
+            Self::Docs => report.step(name, || docs(workspace)),
+            Self::Deployment => report.tests(name, |totals| deployment::test(workspace, totals)),
         }
     }
 }
+
+const CLIPPY: [&str; 9] = [
+    "clippy",
+    "--keep-going",
+    "--workspace",
+    "--all-targets",
+    "--all-features",
+    "--",
+    "-D",
+    "warnings",
+    "-Dclippy::too_many_lines",
+];
 
 pub(crate) fn test() -> Result<Report> {
     let workspace = Workspace::load()?;
@@ -98,9 +101,17 @@ pub(crate) fn ci() -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
     for check in Check::ALL {
-        report.step(check.name(), || check.run(&workspace));
+        check.step(&workspace, &mut report);
     }
     suites::run(&workspace, &mut report);
+    Check::Deployment.step(&workspace, &mut report);
+    Ok(report)
+}
+
+pub(crate) fn render_manifests() -> Result<Report> {
+    let workspace = Workspace::load()?;
+    let mut report = Report::default();
+    report.step("manifests", || deployment::render(&workspace));
     Ok(report)
 }
 
@@ -114,7 +125,7 @@ pub(crate) fn images() -> Result<Report> {
 pub(crate) fn check(check: Check) -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
-    report.step(check.name(), || check.run(&workspace));
+    check.step(&workspace, &mut report);
     Ok(report)
 }
 

@@ -61,12 +61,15 @@ const LAYERS: &[Layer] = &[
             "sagamart-stock",
             "sagamart-payment",
             "sagamart-bench",
+            "sagamart-simulator",
         ],
         &[],
     ),
     // It knows the shop as a client does: by its binary and its API.
     layer("sagamart-black-box", &["sagamart-test-servers"], &[]),
     layer("sagamart-test-servers", &[], &[]),
+    // It holds the deployment files against that binary.
+    layer("sagamart-deployment-tests", &["sagamart-black-box"], &["sagamart-test-servers"]),
     // As the black-box tests, whose client it borrows; but of a shop in containers.
     layer("sagamart-compose-tests", &[], &["sagamart-black-box"]),
     layer("xtask", &[], &[]),

@@ -4,6 +4,7 @@
 mod advisories;
 mod commands;
 mod compose;
+mod deployment;
 mod failure;
 mod layers;
 mod lengths;
@@ -32,6 +33,8 @@ enum Xtask {
     Test,
     /// Everything that has to pass before a change lands: `test` and all the checks below
     Ci,
+    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay
+    RenderManifests,
     /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
     Images,
     /// Runs one check alone
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Xtask::parse() {
         Xtask::Test => commands::test(),
         Xtask::Ci => commands::ci(),
+        Xtask::RenderManifests => commands::render_manifests(),
         Xtask::Images => commands::images(),
         Xtask::Check(check) => commands::check(check),
     };

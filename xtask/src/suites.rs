@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use crate::{
-    compose,
+    compose, deployment,
     failure::{Failure, Result},
     process,
     report::{Report, Totals},
@@ -26,13 +26,15 @@ const COMPOSE: &str = "sagamart-compose-tests";
 const BINARY_PROFILE: &str = "test-release";
 
 /// Where the black-box tests look for the binary.
-const BINARY_VARIABLE: &str = "SAGAMART_BIN";
+pub(crate) const BINARY_VARIABLE: &str = "SAGAMART_BIN";
 
 /// Runs everything that `cargo xtask test` promises.
 pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     report.step("servers of the tests", || servers(workspace));
     report.tests("unit, property, conformance and doc tests", |totals| {
-        let arguments = ["test", "--workspace", "--exclude", BLACK_BOX, "--exclude", COMPOSE, "--no-fail-fast"];
+        let excluded = [BLACK_BOX, COMPOSE, deployment::PACKAGE];
+        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+        arguments.extend(excluded.iter().flat_map(|package| ["--exclude", package]));
         counted(&mut workspace.cargo(&arguments), totals)
     });
     report.step("examples", || examples(workspace));
@@ -55,7 +57,7 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
     });
 }
 
-fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
+pub(crate) fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
     process::run_seeing(command, TESTS_TIMEOUT, |line| totals.see(line))?;
     if totals.passed == 0 {
         return Err(Failure::new("no test was run"));
@@ -64,7 +66,7 @@ fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
 }
 
 /// Builds the binary under test, so that tests start it without waiting for a build.
-fn binary(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn binary(workspace: &Workspace) -> Result<PathBuf> {
     let arguments = ["build", "--package", "sagamart", "--bin", "sagamart", "--profile", BINARY_PROFILE];
     process::run(&mut workspace.cargo(&arguments), BUILD_TIMEOUT)?;
     let path = workspace.target().join(BINARY_PROFILE).join("sagamart");
@@ -76,7 +78,7 @@ fn binary(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// Examples that measure something: they take long, need a quiet machine, and fail at nothing.
-const MEASUREMENTS: [&str; 3] = ["bench", "endurance", "throughput"];
+const MEASUREMENTS: [&str; 4] = ["bench", "commits", "endurance", "throughput"];
 
 /// Runs every other example: `cargo test` alone only compiles them.
 fn examples(workspace: &Workspace) -> Result<String> {
@@ -112,17 +114,23 @@ fn tools() -> Result<String> {
     if missing().is_empty() {
         return Ok("strace, prlimit".to_owned());
     }
-    println!("not installed: {}; asking apt-get", missing().join(", "));
-    let advice = "install strace and util-linux with your system's package manager";
-    let packages = ["strace", "util-linux"];
+    install(&["strace", "util-linux"])?;
+    match missing().as_slice() {
+        [] => Ok("installed".to_owned()),
+        missing => Err(Failure::new(format!("still missing: {}; install strace and util-linux", missing.join(", ")))),
+    }
+}
+
+/// Installs packages of the system, where this is one that has `apt-get`.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    println!("asking apt-get for {}", packages.join(", "));
     let asked = process::run(Command::new("apt-get").args(["update", "--quiet"]), INSTALL_TIMEOUT).and_then(|()| {
         let mut install = Command::new("apt-get");
         install.args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages);
         process::run(install.env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_TIMEOUT)
     });
-    match (asked, missing().as_slice()) {
-        (Ok(()), []) => Ok("installed".to_owned()),
-        (Err(failure), _) => Err(Failure::new(format!("{failure}; {advice}"))),
-        (Ok(()), missing) => Err(Failure::new(format!("still missing: {}; {advice}", missing.join(", ")))),
-    }
+    asked.map_err(|failure| {
+        let packages = packages.join(", ");
+        Failure::new(format!("{failure}; install {packages} with your system's package manager"))
+    })
 }

@@ -32,6 +32,30 @@ pub enum AnomalyKind {
     CreditInvented,
     /// A user has less credit than its paid orders leave: charged but not bought.
     CreditLost,
+    /// An addition to an order was answered 4xx, but the order has it.
+    RefusedButKept,
+    /// A checkout was refused although one of the same order had been answered 2xx before.
+    RefusedAfterPaid,
+    /// A line was added although a checkout of the order had been answered 2xx before.
+    ChangedAfterPaid,
+    /// Something was refused for want of what was there all the time.
+    RefusedWrongly,
+    /// What was answered 2xx is missing from then on.
+    LostUpdate,
+    /// What was asked for once shows twice.
+    AppliedTwice,
+    /// A read missed what had been answered before it began.
+    StaleRead,
+    /// A read showed what was refused, or what nobody had done yet.
+    DirtyRead,
+    /// A read showed what there never was.
+    PhantomRead,
+    /// A value is off, and no operation explains by how much.
+    UnexplainedValue,
+    /// A checkout shows in one place and, later, does not in another.
+    TornCheckout,
+    /// No order of the operations explains what was read.
+    NotSerializable,
 }
 
 impl AnomalyKind {
@@ -51,6 +75,18 @@ impl AnomalyKind {
             Self::StockLost => "stock_lost",
             Self::CreditInvented => "credit_invented",
             Self::CreditLost => "credit_lost",
+            Self::RefusedButKept => "refused_but_kept",
+            Self::RefusedAfterPaid => "refused_after_paid",
+            Self::ChangedAfterPaid => "changed_after_paid",
+            Self::RefusedWrongly => "refused_wrongly",
+            Self::LostUpdate => "lost_update",
+            Self::AppliedTwice => "applied_twice",
+            Self::StaleRead => "stale_read",
+            Self::DirtyRead => "dirty_read",
+            Self::PhantomRead => "phantom_read",
+            Self::UnexplainedValue => "unexplained_value",
+            Self::TornCheckout => "torn_checkout",
+            Self::NotSerializable => "not_serializable",
         }
     }
 }

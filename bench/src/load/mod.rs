@@ -37,7 +37,7 @@ pub use {
     schedule::Schedule,
 };
 
-use crate::{Error, Result, client::Target, progress::Progress, threads};
+use crate::{Error, Result, client::Target, history::Scribe, progress::Progress, threads};
 use pacer::Pacer;
 use record::Record;
 use worker::{Turns, Worker};
@@ -73,6 +73,8 @@ pub struct Phase {
     pub duration: Duration,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// What every request is recorded with, if it is.
+    pub scribe: Option<Scribe>,
 }
 
 /// What lies between the workers' start and the clock's.
@@ -105,7 +107,9 @@ impl Phase {
         let mut load = Box::pin(threads::run(threads_count, |index| {
             let record = Arc::new(Mutex::new(Record::new(self.duration)));
             let connections = share(self.connections, threads_count, index);
-            let workers = (0..connections).map(|_| Worker::new(self, &turns, &gate, &record, &ended)).collect();
+            let first = (0..index).map(|before| share(self.connections, threads_count, before)).sum::<usize>();
+            let numbers = first..first + connections;
+            let workers = numbers.map(|number| Worker::new(self, number, &turns, &gate, &record, &ended)).collect();
             drive(workers, record)
         }));
         let connections =

@@ -8,8 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smol_str::SmolStr;
+
 use super::{Attempt, Claims, Gate, OrderIds, Phase, Record, Schedule, Window, pacer::OpenTurns};
-use crate::client::{Connection, Method};
+use crate::{
+    client::{Connection, Method},
+    history::{Entry, Kind, Scribe},
+    mix::blamed_item,
+    outcome::{Outcome, classify},
+};
 
 /// Between two attempts at connecting: often enough to see a restarted server at once, seldom enough not to flood it.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -60,11 +67,14 @@ pub(super) struct Worker {
     /// Shared by the workers of one thread, so never contended.
     record: Arc<Mutex<Record>>,
     ended: Arc<AtomicU64>,
+    number: u32,
+    scribe: Option<Scribe>,
 }
 
 impl Worker {
     pub(super) fn new(
         phase: &Phase,
+        number: usize,
         turns: &Turns,
         gate: &Arc<Gate>,
         record: &Arc<Mutex<Record>>,
@@ -78,6 +88,8 @@ impl Worker {
             gate: Arc::clone(gate),
             record: Arc::clone(record),
             ended: Arc::clone(ended),
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            scribe: phase.scribe.clone(),
         }
     }
 
@@ -131,7 +143,26 @@ impl Worker {
             .await;
         let ended = Instant::now();
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = record.tally.count(&end);
+        let (outcome, reason) = classify(&end);
+        record.tally.count_classified(outcome, reason.as_deref());
+        if let Some(scribe) = &mut self.scribe {
+            let body = end.as_ref().map_or(&b""[..], |answer| answer.body);
+            let item = (outcome == Outcome::Refused).then(|| blamed_item(body)).flatten();
+            scribe.record(Entry {
+                op: Kind::Checkout,
+                client: self.number,
+                start: scribe.nanoseconds(sent),
+                end: scribe.nanoseconds(ended),
+                outcome,
+                reason,
+                item,
+                user: None,
+                order: Some(SmolStr::new(self.orders.name(order))),
+                amount: None,
+                value: None,
+                found: None,
+            });
+        }
         let attempt = Attempt { order, intended: turn.due.unwrap_or(sent), sent, ended, outcome };
         record.add(&attempt, window);
         self.ended.fetch_add(1, Ordering::Relaxed);

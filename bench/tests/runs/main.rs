@@ -3,6 +3,8 @@
 mod audit;
 mod baseline;
 mod load;
+mod racy;
+mod referee;
 mod report;
 mod shop;
 

@@ -29,9 +29,18 @@ pub struct Parked<S> {
 }
 
 /// Which of a pool's two generations a hold belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
 #[cbor(transparent)]
 pub struct Generation(#[n(0)] u8);
+
+impl<'b, C> Decode<'b, C> for Generation {
+    fn decode(decoder: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
+        match decoder.u8()? {
+            generation @ 0..=1 => Ok(Self(generation)),
+            _ => Err(DecodeError::message("there are two generations")),
+        }
+    }
+}
 
 impl Generation {
     fn other(self) -> Self {
@@ -243,6 +252,10 @@ impl<C, S: Encode<C>> Encode<C> for Queue<S> {
 impl<'b, C, S: Decode<'b, C>> Decode<'b, C> for Queue<S> {
     fn decode(decoder: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
         let length = decoder.array()?.ok_or_else(|| DecodeError::message("a queue has a length"))?;
+        if !length.is_multiple_of(2) {
+            return Err(DecodeError::message("a queue is made of pairs"));
+        }
+        // Not sized by what the bytes say: they may say anything.
         let mut queue = VecDeque::new();
         for _ in 0..length / 2 {
             let ticket = Ticket::Saga(S::decode(decoder, context)?);

@@ -1,7 +1,7 @@
 //! The calling end of a connection to one replica.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Connection {
 #[derive(Default)]
 struct Waiting {
     last: u64,
-    answers: HashMap<u64, oneshot::Sender<Message>>,
+    answers: BTreeMap<u64, oneshot::Sender<Message>>,
     closed: bool,
 }
 

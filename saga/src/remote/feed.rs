@@ -9,14 +9,14 @@
 //! ```
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{interval, timeout},
 };
 
@@ -32,6 +32,7 @@ use crate::{
     },
     sequencer::{READ_LIMIT, sort_out},
     store::LogEntry,
+    watch,
 };
 
 /// How often a consumer says how far it is. Only trimming waits for it.
@@ -114,7 +115,7 @@ impl<E: Codec> Inlet<E> {
 /// All logs of one peer that are consumed here.
 pub(crate) struct Feed<E> {
     peer: Arc<Peer>,
-    inlets: HashMap<(Partition, Partition), Arc<Inlet<E>>>,
+    inlets: BTreeMap<(Partition, Partition), Arc<Inlet<E>>>,
 }
 
 impl<E: Codec + Send + Sync + 'static> Feed<E> {
@@ -164,12 +165,12 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
     pub(crate) async fn subscribe(self: Arc<Self>, mut activity: watch::Receiver<u64>) {
         let mut events = self.peer.events.subscribe();
         // By connection, what it was asked for.
-        let mut subscribed: HashMap<u64, HashSet<(Partition, Partition)>> = HashMap::new();
+        let mut subscribed: BTreeMap<u64, BTreeSet<(Partition, Partition)>> = BTreeMap::new();
         loop {
-            let connections: HashMap<_, _> =
+            let connections: BTreeMap<_, _> =
                 self.peer.connections().into_iter().map(|connection| (connection.number, connection)).collect();
             subscribed.retain(|number, _| connections.contains_key(number));
-            let mut wanted: HashMap<u64, HashSet<(Partition, Partition)>> = HashMap::new();
+            let mut wanted: BTreeMap<u64, BTreeSet<(Partition, Partition)>> = BTreeMap::new();
             for (pair, inlet) in &self.inlets {
                 if let Some(owner) = self.peer.owner(inlet.log.partition)
                     && inlet.is_active()
@@ -199,7 +200,7 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
     /// Tells every replica of the peer how far the partitions that this process looks after have consumed its logs.
     pub(crate) async fn acknowledge(self: Arc<Self>) {
         let mut ticks = interval(ACK_EVERY);
-        let mut said: HashMap<(u64, Partition, Partition), u64> = HashMap::new();
+        let mut said: BTreeMap<(u64, Partition, Partition), u64> = BTreeMap::new();
         for count in 0_u32.. {
             ticks.tick().await;
             if count % ACK_ALL_EVERY == 0 {

@@ -29,7 +29,7 @@ mod transport;
 mod wire;
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt,
     future::Future,
     sync::{Arc, atomic::AtomicU64},
@@ -62,13 +62,20 @@ pub struct Names {
     pub names: Vec<String>,
 }
 
+/// Another service, or one's own in other processes, whose logs are consumed.
+struct Consumed<E> {
+    peer: Arc<Peer>,
+    names: Vec<String>,
+    inlets: Vec<Inlet<E>>,
+}
+
 /// One replica of a service, before it runs.
 pub struct Node<P: Participant, S> {
     service: Service<P, S>,
     transport: Arc<dyn Transport>,
     me: Member,
-    outward: HashMap<Arc<str>, Outward<P::Event>>,
-    peers: Vec<(Arc<Peer>, Vec<String>, Vec<Inlet<P::Event>>)>,
+    outward: BTreeMap<Arc<str>, Outward<P::Event>>,
+    consumed: Vec<Consumed<P::Event>>,
 }
 
 impl<P: Participant, S> fmt::Debug for Node<P, S> {
@@ -84,7 +91,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
         for seat in &service.seats {
             seat.active.send_replace(false);
         }
-        Self { service, transport, me, outward: HashMap::new(), peers: Vec::new() }
+        Self { service, transport, me, outward: BTreeMap::new(), consumed: Vec::new() }
     }
 
     /// Where to send this service's requests, whichever replica looks after them.
@@ -105,7 +112,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
         }
         let handle = Handle::new(Vec::new(), producer.partitions);
         handle.set_route(Arc::new(Router { peer: Arc::clone(&peer), ownership: None }));
-        self.peers.push((peer, producer.names, inlets));
+        self.consumed.push(Consumed { peer, names: producer.names, inlets });
         handle
     }
 
@@ -237,13 +244,14 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
         let statuses = self.service.seats.iter().map(|seat| Arc::clone(&seat.status)).collect();
         let ownership = Arc::new(Ownership::new(self.me.clone(), active));
         let siblings = self.peer(&self.service.name.clone(), handle.partitions());
-        self.peers.push((Arc::clone(&siblings), Vec::new(), self.own_inlets()));
+        let inlets = self.own_inlets();
+        self.consumed.push(Consumed { peer: Arc::clone(&siblings), names: Vec::new(), inlets });
         handle.set_route(Arc::new(Router { peer: Arc::clone(&siblings), ownership: Some(Arc::clone(&ownership)) }));
 
         let mut tasks = Tasks::default();
         let members = Arc::new(members);
         tasks.spawn(Arc::clone(&ownership).run(Arc::clone(&members), siblings));
-        for (peer, names, inlets) in self.peers {
+        for Consumed { peer, names, inlets } in self.consumed {
             let is_own = peer.service == self.service.name;
             let feed = Arc::new(Feed::new(Arc::clone(&peer), inlets));
             let hearing = Arc::clone(&feed);

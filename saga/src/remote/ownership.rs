@@ -4,7 +4,7 @@
 //! comparison of heads decides; a partition that nobody believes to be theirs waits for the next beat.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,11 +13,11 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::Notify,
     time::{Instant, sleep, timeout},
 };
 
-use crate::{Member, Members, Partition, remote::peer::Peer};
+use crate::{Member, Members, Partition, remote::peer::Peer, watch};
 
 /// How often a replica says that it lives.
 const BEAT: Duration = Duration::from_millis(500);
@@ -152,7 +152,7 @@ impl Ownership {
 }
 
 /// By partition, the address of who is to look after it: one after the other in the order of their ids.
-fn spread(me: &Member, listed: &[Member], suspects: &HashSet<String>, partitions: Partition) -> Vec<String> {
+fn spread(me: &Member, listed: &[Member], suspects: &BTreeSet<String>, partitions: Partition) -> Vec<String> {
     let is_alive = |member: &&Member| member.id == me.id || !suspects.contains(&member.address);
     let mut alive: Vec<&Member> = listed.iter().filter(is_alive).collect();
     if alive.iter().all(|member| member.id != me.id) {
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn partitions_are_spread_evenly_over_those_who_live() {
         let listed = [member(3), member(5), member(9)];
-        let places = spread(&listed[1], &listed, &HashSet::new(), 6);
+        let places = spread(&listed[1], &listed, &BTreeSet::new(), 6);
         for member in &listed {
             assert_eq!(places.iter().filter(|place| **place == member.address).count(), 2);
         }
-        let suspects = HashSet::from([member(3).address]);
+        let suspects = BTreeSet::from([member(3).address]);
         let places = spread(&listed[1], &listed, &suspects, 6);
         assert_eq!(places.iter().filter(|place| **place == member(3).address).count(), 0);
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_replica_never_takes_itself_for_dead() {
         let me = member(4);
-        let suspects = HashSet::from([me.address.clone()]);
+        let suspects = BTreeSet::from([me.address.clone()]);
         assert_eq!(spread(&me, &[member(2)], &suspects, 2), ["replica-2:1", "replica-4:1"]);
         assert_eq!(spread(&me, std::slice::from_ref(&me), &suspects, 1), ["replica-4:1"]);
     }

@@ -8,14 +8,13 @@
 //! ```
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -23,6 +22,7 @@ use tokio::{
 use crate::{
     Partition,
     remote::{connection::Connection, transport::Transport, wire::Message},
+    watch,
 };
 
 /// How often names are resolved anew: a replica that is started again may have a new address.
@@ -52,16 +52,16 @@ pub(crate) struct Peer {
 #[derive(Default)]
 struct State {
     /// By the address that was dialled.
-    dialled: HashSet<String>,
+    dialled: BTreeSet<String>,
     /// By the address that the replica gives as its own.
-    connections: HashMap<String, Arc<Connection>>,
+    connections: BTreeMap<String, Arc<Connection>>,
     /// By partition, the address of who looks after it.
     places: Vec<String>,
     /// Replicas that there are, whether they look after anything or not.
-    known: HashSet<String>,
+    known: BTreeSet<String>,
     /// Replicas that closed their connection, or let nobody connect: most likely dead, and known to be so long before
     /// their names expire.
-    suspects: HashSet<String>,
+    suspects: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -99,12 +99,12 @@ impl Peer {
     }
 
     /// Replicas that are most likely dead.
-    pub(crate) fn suspects(&self) -> HashSet<String> {
+    pub(crate) fn suspects(&self) -> BTreeSet<String> {
         self.state().suspects.clone()
     }
 
     /// Says which replicas there are.
-    pub(crate) fn set_known(&self, known: HashSet<String>) {
+    pub(crate) fn set_known(&self, known: BTreeSet<String>) {
         let mut state = self.state();
         if state.known != known {
             state.suspects.retain(|suspect| known.contains(suspect));
@@ -125,7 +125,7 @@ impl Peer {
         let mut tasks = JoinSet::new();
         let mut events = self.events.subscribe();
         loop {
-            let mut addresses = HashSet::new();
+            let mut addresses = BTreeSet::new();
             for name in &names {
                 // A name that stands for nothing now may do so later.
                 if let Ok(Ok(found)) = timeout(RESOLVE_EVERY, self.transport.resolve(name)).await {
@@ -148,7 +148,7 @@ impl Peer {
     }
 
     /// Connects to those that are not connected to yet, and gives up those that are wanted no more.
-    fn dial(self: &Arc<Self>, addresses: HashSet<String>, tasks: &mut JoinSet<()>, hear: &Hear) {
+    fn dial(self: &Arc<Self>, addresses: BTreeSet<String>, tasks: &mut JoinSet<()>, hear: &Hear) {
         let new: Vec<_> = {
             let state = self.state();
             let known = |address: &String| state.dialled.contains(address) || state.connections.contains_key(address);

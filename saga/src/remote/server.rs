@@ -1,7 +1,7 @@
 //! The called end: what a replica does for other processes.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
     sync::{
         Arc,
@@ -67,7 +67,7 @@ pub(crate) struct Server<P: Participant, S> {
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) statuses: Vec<Arc<Status>>,
     /// By the name of the consuming service.
-    pub(crate) outward: HashMap<Arc<str>, Outward<P::Event>>,
+    pub(crate) outward: BTreeMap<Arc<str>, Outward<P::Event>>,
 }
 
 impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {

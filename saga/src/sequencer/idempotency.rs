@@ -23,7 +23,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Answers a request whose key is known. `false`: it is not, or only claimed; the request is to be run.
     pub(super) async fn answer_again(&mut self, request: RequestId, key: &IdempotencyKey) -> store::Result<bool> {
         let name = EngineKey::Answer(Arc::clone(&key.key));
-        self.ensure_own(&[name.clone()]).await?;
+        self.ensure_own(std::slice::from_ref(&name)).await?;
         let usual = milliseconds(self.settings.idempotency_retention);
         let Ok(Some(EngineRecord::Answer { fingerprint, recorded_at, reply, retention })) = self.own.get(&name) else {
             return Ok(false);

@@ -22,7 +22,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior},
 };
 
@@ -35,6 +35,7 @@ use crate::{
     store::{self, position::sequence_of},
     timers::Timers,
     view::{Effects, View},
+    watch,
 };
 use batch::Batch;
 pub(crate) use batch::sort_out;
@@ -170,7 +171,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             desk: Desk::new(),
             outgoing: VecDeque::new(),
             doubts: recover::Doubts::default(),
-            writer: recover::Writer::new(),
+            writer: recover::Writer::new(parts.settings.writer_id),
             failing_since: None,
             tick,
             looked_at: Instant::now(),

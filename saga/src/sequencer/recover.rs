@@ -40,11 +40,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new() -> Self {
-        let mut bytes = [0; 8];
-        // Without randomness the id is one that others may share: then a doubtful commit may be taken for another's.
-        let id =
-            if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() };
+    pub(super) fn new(id: Option<u64>) -> Self {
+        let random = || {
+            let mut bytes = [0; 8];
+            // Without randomness the id is one that others may share: then a doubtful commit may be taken for another's.
+            if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() }
+        };
+        let id = id.unwrap_or_else(random);
         Self { id, commits: 0, jitter: id | 1 }
     }
 

@@ -130,35 +130,54 @@ impl Record for State {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Encode, Decode)]
 pub(crate) enum Command {
+    #[n(0)]
     Deposit {
+        #[n(0)]
         account: String,
+        #[n(1)]
         amount: u64,
     },
+    #[n(1)]
     Withdraw {
+        #[n(0)]
         account: String,
+        #[n(1)]
         amount: u64,
     },
     /// Withdraws as soon as there is enough.
+    #[n(2)]
     Await {
+        #[n(0)]
         account: String,
+        #[n(1)]
         amount: u64,
     },
+    #[n(3)]
     Balance {
+        #[n(0)]
         account: String,
     },
     /// Replies when the money has arrived. Money for the account `closed` comes back.
+    #[n(4)]
     Transfer {
+        #[n(0)]
         id: String,
+        #[n(1)]
         from: String,
+        #[n(2)]
         to: String,
+        #[n(3)]
         amount: u64,
     },
     /// Replies how often the clerk was asked by this name.
+    #[n(5)]
     Audit {
+        #[n(0)]
         id: String,
     },
+    #[n(6)]
     Panic,
 }
 

@@ -184,6 +184,7 @@ fn finds(list: &mut List) {
     let own = || Plan { after: vec![None, None, Some(0), Some(0)], ..finds() };
     list.add("C3", Short, "somebody finds the units, then the credit", finds());
     list.mutant("C3-1", Short, Mutant::ShowsAvailable, finds());
+    list.mutant("C3-2", Short, Mutant::ShowsTotal, finds());
     list.add("C6", Short, "units and credit are found after the own checkout", own());
     list.mutant("C6-1", Short, Mutant::ShowsTotal, own());
     list.add(

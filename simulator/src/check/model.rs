@@ -1,11 +1,17 @@
 //! A market as `stateright` wants it.
 
-use std::time::Instant;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use super::{Configuration, Row, Verdict};
+use super::{Configuration, Row, Told, Verdict};
 use crate::{Action, Entry, Market, Outcome};
+
+/// Between two looks at a search: short at first, for most searches are over at once.
+const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
 const COMPLETES: &str = "a checkout completes";
 
@@ -51,11 +57,19 @@ impl Model for EverySchedule {
     }
 }
 
-pub(super) fn search(configuration: Configuration) -> Row {
+pub(super) fn search(configuration: Configuration, tell: &mut dyn FnMut(Told<'_>)) -> Row {
     let begun = Instant::now();
     let model = EverySchedule { start: Market::new(configuration.plan.clone()) };
     // One thread, breadth first: then the schedule that is found is the shortest one.
-    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs();
+    let mut pause = LOOK.0;
+    while !checker.is_done() {
+        let (states, depth) = (checker.unique_state_count(), checker.max_depth());
+        tell(Told::Searching { configuration: &configuration, states, depth });
+        thread::sleep(pause);
+        pause = (pause * 2).min(LOOK.1);
+    }
+    let checker = checker.join();
     let mut discoveries = checker.discoveries();
     let completes = discoveries.remove(COMPLETES).is_some();
     let verdict = match discoveries.into_iter().next() {

@@ -76,6 +76,8 @@ mod error;
 mod files;
 mod flusher;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 mod journal;
 mod log;
 mod open;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo as _, Pipeline,
-    RedisConnectionInfo, Value, aio::MultiplexedConnection,
+    RedisConnectionInfo, aio::MultiplexedConnection,
 };
 
 use crate::{OpenError, Options, Promise, address::Host, error::Failure};
 
 /// How servers are connected to, and what they must be able to do.
-#[derive(Clone, Debug)]
 pub(crate) struct Connector {
     login: RedisConnectionInfo,
     connect_timeout: Duration,

@@ -22,7 +22,7 @@ use std::{
 use redis::Value;
 use saga::{
     Durability, Partition,
-    store::{Error, Result},
+    store::{Error, Result, position::epoch_of},
 };
 
 use crate::{address::Host, connection::Connection, error::Failure, store::Core};
@@ -30,8 +30,8 @@ use crate::{address::Host, connection::Connection, error::Failure, store::Core};
 /// How long the server may wait for replicas in one go.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The pause after a round that failed.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The pause after a round that failed doubles from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// How long a reader of durable events waits for the gate.
 const READ_PATIENCE: Duration = Duration::from_secs(3);
@@ -46,13 +46,16 @@ pub(crate) struct Gate {
 struct Noted {
     /// The position of the last note.
     position: u64,
-    /// The highest head that was seen of each partition and not been fenced.
-    heads: HashMap<Partition, u64>,
+    heads: Heads,
 }
+
+/// The highest head of each partition and epoch that was seen and not been fenced. One of a later epoch does not stand for
+/// one of an earlier epoch, which may be lost.
+type Heads = HashMap<(Partition, u64), u64>;
 
 impl Noted {
     fn raise(&mut self, partition: Partition, head: u64) {
-        let noted = self.heads.entry(partition).or_default();
+        let noted = self.heads.entry((partition, epoch_of(head))).or_default();
         *noted = head.max(*noted);
     }
 }
@@ -108,7 +111,7 @@ struct Flusher {
 
 impl Flusher {
     fn run(mut self, durability: &Durability, runtime: &tokio::runtime::Handle) {
-        let mut flushed = 0;
+        let (mut flushed, mut pause) = (0, PAUSE.0);
         while let Some(wanted) = durability.wanted(flushed, PATIENCE) {
             let Some(core) = self.core.upgrade() else { return };
             let Some(gate) = core.gate() else { return };
@@ -121,7 +124,7 @@ impl Flusher {
             };
             match runtime.block_on(self.fence(&core, &heads)) {
                 Ok(()) => {
-                    flushed = position;
+                    (flushed, pause) = (position, PAUSE.0);
                     durability.advance(position);
                 }
                 Err(Failure::Broken(reason)) => {
@@ -131,18 +134,19 @@ impl Flusher {
                 Err(failure) => {
                     tracing::warn!(service = core.service, error = %Error::from(failure), "commits cannot be confirmed now");
                     let mut noted = gate.noted();
-                    heads.into_iter().for_each(|(partition, head)| noted.raise(partition, head));
+                    heads.into_iter().for_each(|((partition, _), head)| noted.raise(partition, head));
                     drop(noted);
-                    thread::sleep(PAUSE);
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(PAUSE.1);
                 }
             }
         }
     }
 
     /// Returns once every head is where it was promised to be.
-    async fn fence(&mut self, core: &Core, heads: &HashMap<Partition, u64>) -> Result<(), Failure> {
+    async fn fence(&mut self, core: &Core, heads: &Heads) -> Result<(), Failure> {
         let mut by_host: HashMap<Host, Vec<(Partition, u64)>> = HashMap::new();
-        for (partition, head) in heads {
+        for ((partition, _), head) in heads {
             let Some(keys) = core.partitions.get(usize::from(*partition)) else { continue };
             let host = core.nodes.of(keys.slot).await?.host;
             by_host.entry(host).or_default().push((*partition, *head));
@@ -179,10 +183,11 @@ async fn fence_at(
         }
     }
     let patience = PATIENCE.as_millis().to_string();
+    // Asked by WAITAOF alone, a replica says what it had flushed before the fence came, and then nothing for a second. So it
+    // is asked twice: when it answers for the second time it has flushed what it had received at the first.
+    pipeline.cmd("WAIT").arg(replicas).arg(&patience);
     if connection.waits_for_disks {
-        pipeline.cmd("WAITAOF").arg(1).arg(replicas).arg(patience);
-    } else {
-        pipeline.cmd("WAIT").arg(replicas).arg(patience);
+        pipeline.ignore().cmd("WAITAOF").arg(1).arg(replicas).arg(&patience);
     }
     let mut answers: Vec<Value> = connection.ask_all(&pipeline).await?;
     let confirmed = match answers.pop() {

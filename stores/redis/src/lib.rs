@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A load, and a commit, is one round trip: a function on the server that does all of it, or nothing. The
-//! [README](https://docs.rs/crate/saga-store-redis) says what is kept under which key and what each [`Promise`] is worth.
+//! `README.md` of the crate says what is kept under which key and what each [`Promise`] is worth.
 
 mod address;
 mod connection;

@@ -1,7 +1,8 @@
 #!lua name=saga_store_1
 
 -- What the store does on the server. Every function is about one partition (or the service), runs alone, and either
--- changes everything that it should or nothing.
+-- changes everything that it should or nothing. Processes of several versions may use one server: whoever changes what a
+-- function does, or what is kept under a key, changes the number in all names.
 --
 --   {service:partition}:meta      epoch, head, end, trimmed, home, previous, base
 --   {service:partition}:records   field by key

@@ -177,7 +177,9 @@ impl Nodes {
 
     async fn ask_cluster(&self, seeds: &[Host]) -> Result<Vec<(u16, Host)>, Failure> {
         let mut reasons = Vec::new();
-        for seed in seeds {
+        // Those that were known last too, for the seeds may have left the cluster since.
+        let known: Vec<Host> = self.read(|known| known.connections.keys().cloned().collect());
+        for seed in seeds.iter().chain(&known) {
             match self.slots_as_seen_by(seed).await {
                 Ok(ranges) => return Ok(ranges),
                 Err(failure) => reasons.push(saga::store::Error::from(failure).to_string()),

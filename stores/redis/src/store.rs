@@ -210,14 +210,18 @@ impl Core {
         self.gate.as_ref()
     }
 
+    /// The keys of a partition, while the store may be used.
     fn keys(&self, partition: Partition) -> Result<&Keys> {
+        if let Some(reason) = self.gate.as_ref().and_then(|gate| gate.durability().poisoned()) {
+            return Err(Error::Poisoned(reason.to_string()));
+        }
         let keys = self.partitions.get(usize::from(partition));
         keys.ok_or_else(|| Error::Poisoned(format!("{} has no partition {partition}", self.service)))
     }
 
     /// The position after which this head may be depended on.
     async fn position_of(&self, partition: Partition, head: u64) -> Result<u64> {
-        let Some(gate) = &self.gate else { return Ok(0) };
+        let Some(gate) = self.gate.as_ref().filter(|_| sequence_of(head) > 0) else { return Ok(0) };
         let position = gate.note(partition, head);
         if self.nodes.is_cluster() {
             gate.durability().wait(position).await?;

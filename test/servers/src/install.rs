@@ -18,6 +18,8 @@ pub enum Kind {
     Valkey8,
     /// Redis 7.0, which is in Debian 12.
     Redis7,
+    /// nginx, which is in Debian 12: for a [`Gateway`](crate::Gateway).
+    Nginx,
 }
 
 /// A program that can be started.
@@ -34,18 +36,36 @@ impl fmt::Display for Kind {
         formatter.write_str(match self {
             Self::Valkey8 => "Valkey 8",
             Self::Redis7 => "Redis 7.0",
+            Self::Nginx => "nginx",
         })
     }
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Valkey8, Self::Redis7];
+    pub const ALL: [Self; 3] = [Self::Valkey8, Self::Redis7, Self::Nginx];
 
     fn binary(self) -> &'static str {
         match self {
             Self::Valkey8 => "valkey-server",
             Self::Redis7 => "redis-server",
+            Self::Nginx => "nginx",
+        }
+    }
+
+    /// Where its package has it.
+    fn place(self) -> &'static str {
+        match self {
+            Self::Valkey8 | Self::Redis7 => "usr/bin",
+            Self::Nginx => "usr/sbin",
+        }
+    }
+
+    /// How to ask for the version.
+    fn version_flag(self) -> &'static str {
+        match self {
+            Self::Valkey8 | Self::Redis7 => "--version",
+            Self::Nginx => "-v",
         }
     }
 
@@ -54,6 +74,7 @@ impl Kind {
         match self {
             Self::Valkey8 => version.contains("v=8."),
             Self::Redis7 => version.contains("v=7.0."),
+            Self::Nginx => version.contains("nginx/1."),
         }
     }
 
@@ -62,6 +83,7 @@ impl Kind {
         match self {
             Self::Valkey8 => ("bookworm-backports", &["valkey-server", "valkey-tools"]),
             Self::Redis7 => ("bookworm", &["redis-server", "redis-tools"]),
+            Self::Nginx => ("bookworm", &["nginx"]),
         }
     }
 
@@ -69,6 +91,7 @@ impl Kind {
         match self {
             Self::Valkey8 => "valkey-8",
             Self::Redis7 => "redis-7.0",
+            Self::Nginx => "nginx",
         }
     }
 
@@ -89,7 +112,7 @@ impl Kind {
     }
 
     fn find(self) -> Result<Program, String> {
-        let installed = Program::at(self.binary().into(), None);
+        let installed = Program::at(self.binary().into(), None, self.version_flag());
         if let Some(program) = installed.filter(|program| self.is_version(&program.version)) {
             return Ok(program);
         }
@@ -115,22 +138,25 @@ impl Kind {
     }
 
     fn unpacked(self, root: &Path) -> Option<Program> {
-        let libraries = fs::read_dir(root.join("usr/lib")).ok()?;
-        // The folder of the machine's architecture is the only one that holds libraries.
-        let libraries = libraries
+        // The folder of the machine's architecture is the only one that holds libraries; it may be that none is needed.
+        let libraries = fs::read_dir(root.join("usr/lib"))
+            .into_iter()
+            .flatten()
             .filter_map(Result::ok)
             .map(|entry| entry.path())
             .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("-linux-gnu")));
-        let program = Program::at(root.join("usr/bin").join(self.binary()), libraries)?;
+        let program = Program::at(root.join(self.place()).join(self.binary()), libraries, self.version_flag())?;
         self.is_version(&program.version).then_some(program)
     }
 }
 
 impl Program {
-    fn at(binary: PathBuf, libraries: Option<PathBuf>) -> Option<Self> {
+    fn at(binary: PathBuf, libraries: Option<PathBuf>, version_flag: &str) -> Option<Self> {
         let mut program = Self { binary, libraries, version: String::new() };
-        let output = program.command().arg("--version").output().ok().filter(|output| output.status.success())?;
-        program.version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let output = program.command().arg(version_flag).output().ok().filter(|output| output.status.success())?;
+        // nginx says it on its error output.
+        let said = [output.stdout, output.stderr].concat();
+        program.version = String::from_utf8_lossy(&said).trim().to_owned();
         Some(program)
     }
 

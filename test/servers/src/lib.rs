@@ -15,6 +15,7 @@
 //! | [`Server`] | one Valkey or Redis |
 //! | [`Sentinels`] | a primary, its replicas, and the sentinels that watch them |
 //! | [`Cluster`] | three primaries with a third of the slots each |
+//! | [`Gateway`] | nginx, with a configuration of the caller's |
 //! | [`Proxy`] | a connection that can be cut, wholly or one way |
 //! | [`Process`] | any other program: killed when dropped, with its output at hand |
 //!
@@ -23,6 +24,7 @@
 //! have its server must not pass.
 
 mod cluster;
+mod gateway;
 mod install;
 mod packages;
 mod ports;
@@ -32,6 +34,7 @@ mod sentinel;
 mod server;
 
 pub use cluster::Cluster;
+pub use gateway::Gateway;
 pub use install::{Kind, Program};
 pub use ports::free_port;
 pub use process::Process;

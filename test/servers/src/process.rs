@@ -2,21 +2,24 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How often a condition that has no event is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
 
-/// A running program.
+/// A running program. It ends with whoever started it, also where that one is killed.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    /// Kills the child when the pipe from this process to it is closed.
+    heir: Child,
     log: PathBuf,
 }
 
@@ -30,7 +33,31 @@ impl Process {
         let output = || File::options().create(true).append(true).open(log).expect("a log file can be written");
         let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        Self { child, log: log.to_owned() }
+        let mut heir = Command::new("sh");
+        heir.args(["-c", r#"read -r nothing; kill -9 "$0""#, &child.id().to_string()]);
+        // A group of its own, for what ends the test's whole group must not end it first.
+        heir.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let heir = heir.spawn().unwrap_or_else(|error| panic!("sh cannot be started: {error}"));
+        Self { child, heir, log: log.to_owned() }
+    }
+
+    /// The same for a program that starts others, all of which [`Self::kill_group`] ends.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_group(mut command: Command, log: &Path) -> Self {
+        command.process_group(0);
+        Self::start(command, log)
+    }
+
+    /// SIGKILL to the program and all it has started; returns once it is gone.
+    pub fn kill_group(&mut self) {
+        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // An error means that all have ended.
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+        self.kill();
     }
 
     /// Its process id.
@@ -41,6 +68,9 @@ impl Process {
 
     /// SIGKILL; returns once it is gone.
     pub fn kill(&mut self) {
+        // First, for once the child is gone its id may be another process's.
+        let _ = self.heir.kill();
+        let _ = self.heir.wait();
         // An error means that it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();

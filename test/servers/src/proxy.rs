@@ -105,13 +105,14 @@ fn copy(mut from: TcpStream, mut to: TcpStream, state: &State, lost: fn(&State) 
     let mut has_lost = false;
     let _ = (from.set_read_timeout(Some(LOOK)), from.set_nodelay(true), to.set_nodelay(true));
     while !state.over.load(Ordering::Acquire) {
-        let is_cut = lost(state).load(Ordering::Acquire);
-        if has_lost && !is_cut {
+        let is_cut = || lost(state).load(Ordering::Acquire);
+        if has_lost && !is_cut() {
             break;
         }
         match from.read(&mut buffer) {
             Ok(0) => break,
-            Ok(_) if is_cut => has_lost = true,
+            // Looked at after the read, which may have waited for long.
+            Ok(_) if is_cut() => has_lost = true,
             Ok(count) => {
                 if to.write_all(buffer.get(..count).unwrap_or_default()).is_err() {
                     break;

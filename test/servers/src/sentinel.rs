@@ -41,6 +41,15 @@ impl Sentinels {
     /// They do not get there.
     #[must_use]
     pub fn start(kind: Kind, replicas: usize, options: &Options) -> Self {
+        Self::start_patient(kind, replicas, options, Duration::from_secs(1))
+    }
+
+    /// The same with sentinels that give a silent primary so much time before they promote a replica.
+    ///
+    /// # Panics
+    /// They do not get there.
+    #[must_use]
+    pub fn start_patient(kind: Kind, replicas: usize, options: &Options, patience: Duration) -> Self {
         let primary = Server::start(kind, options.clone());
         let port = primary.port();
         let mut servers = vec![primary];
@@ -49,7 +58,7 @@ impl Sentinels {
             replica.wait_for_info("master_link_status", "up");
             servers.push(replica);
         }
-        let sentinels = (0..SENTINELS).map(|_| Sentinel::start(kind, port, options)).collect();
+        let sentinels = (0..SENTINELS).map(|_| Sentinel::start(kind, port, options, patience)).collect();
         let group = Self { servers, sentinels };
         group.wait_until(|sentinel| sentinel.knows(replicas, SENTINELS - 1));
         group
@@ -98,14 +107,15 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    fn start(kind: Kind, primary: u16, options: &Options) -> Self {
+    fn start(kind: Kind, primary: u16, options: &Options, patience: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let port = free_port();
         let name = Sentinels::NAME;
         let mut settings = format!(
             "port {port}\nbind 127.0.0.1\ndir \"{}\"\nsentinel monitor {name} 127.0.0.1 {primary} 2\n\
-             sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 5000\n",
-            dir.path().display()
+             sentinel down-after-milliseconds {name} {}\nsentinel failover-timeout {name} 5000\n",
+            dir.path().display(),
+            patience.as_millis()
         );
         if let Some(password) = &options.password {
             settings += &format!("sentinel auth-pass {name} {password}\n");

@@ -1,6 +1,13 @@
 //! The servers do what tests rely on.
 
-use std::{thread, time::Duration};
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 use test_servers::{Cluster, Kind, Options, Proxy, Sentinels, Server};
 
@@ -86,4 +93,35 @@ fn a_cut_proxy_loses_what_is_sent_and_works_again_once_mended() {
     proxy.mend();
     thread::sleep(Duration::from_millis(50));
     set("mended").expect("works again");
+}
+
+/// Set in the process that the next test starts: the same program once more, to be killed.
+const CHILD: &str = "TEST_SERVERS_CHILD";
+
+#[test]
+fn a_server_ends_with_a_test_that_is_killed() {
+    if env::var_os(CHILD).is_some() {
+        let server = Server::start(Kind::Valkey8, Options::default());
+        println!("\nport {}", server.port());
+        // It is killed long before.
+        thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    let mut child = Command::new(env::current_exe().expect("a test is a program"))
+        .args(["--exact", "a_server_ends_with_a_test_that_is_killed", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it can be started again");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut ports = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("port ")?.parse::<u16>().ok());
+    let port = ports.next().expect("the child starts a server");
+    TcpStream::connect(("127.0.0.1", port)).expect("the server runs");
+    child.kill().expect("it runs");
+    child.wait().expect("it has been killed");
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(20), "the server still runs");
+        thread::sleep(Duration::from_millis(10));
+    }
 }

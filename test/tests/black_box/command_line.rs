@@ -23,6 +23,8 @@ fn help_names_every_option_with_its_variable() {
         ("--store", "SAGAMART_STORE"),
         ("--checkout-timeout", "SAGAMART_CHECKOUT_TIMEOUT"),
         ("--partitions", "SAGAMART_PARTITIONS"),
+        ("--threads", "SAGAMART_THREADS"),
+        ("--engine-threads", "SAGAMART_ENGINE_THREADS"),
         ("--log", "SAGAMART_LOG"),
     ] {
         assert!(help.stdout.contains(option) && help.stdout.contains(variable), "{option}: {}", help.stdout);
@@ -132,4 +134,30 @@ async fn the_memory_store_sells_as_well_and_keeps_nothing() {
         let exit = fixture.take_server().terminate().await;
         assert!(exit.status.success(), "{exit:?}");
     }
+}
+
+#[tokio::test]
+async fn the_shop_sells_on_the_threads_it_is_given_and_ends_in_order() {
+    for (http, engine) in [(1, 0), (2, 0), (1, 1), (2, 3)] {
+        let arguments = ["--threads", &http.to_string(), "--engine-threads", &engine.to_string()].map(str::to_owned);
+        let settings = Settings { arguments: arguments.into(), ..Settings::partitions(2) };
+        let mut fixture = Fixture::with(settings).await;
+        let shop = fixture.shop.clone();
+        let (user, item) = (shop.user_with(10).await, shop.item_with(3, 5).await);
+        let order = shop.order_of(&user, &[(&item, 2)]).await;
+        assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
+        let names = threads_of(fixture.server().pid());
+        let count = |name: &str| names.iter().filter(|other| other.trim() == name).count();
+        assert_eq!((count("http"), count("engine")), (http, engine), "{names:?}");
+        let exit = fixture.take_server().terminate().await;
+        assert!(exit.status.success(), "{exit:?}");
+        fixture.restart().await;
+        assert_eq!((fixture.shop.stock(&item).await, fixture.shop.credit(&user).await), (3, 4));
+    }
+}
+
+fn threads_of(pid: u32) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let paths = threads.map(|thread| thread.expect("a thread").path().join("comm"));
+    paths.map(|path| std::fs::read_to_string(path).expect("a name")).collect()
 }

@@ -16,3 +16,4 @@ mod harness;
 mod idempotency;
 mod observability;
 mod reads;
+mod referee;

@@ -50,6 +50,15 @@ proptest! {
     }
 
     #[test]
+    fn a_key_is_the_same_however_it_is_written(value in r#"[ \t]{0,2}"?([!-~]|\\["\\a]| ){0,140}"?[;,]?[ \t]{0,2}"#) {
+        let Ok(value) = HeaderValue::from_str(&value) else { return Ok(()) };
+        if let Ok(key) = parse(&value) {
+            let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+            prop_assert_eq!(parse(&HeaderValue::from_str(&quoted).unwrap()), Ok(key));
+        }
+    }
+
+    #[test]
     fn whatever_is_taken_for_a_key_is_visible_and_short(value in prop::collection::vec(any::<u8>(), 0..300)) {
         if let Ok(Ok(key)) = HeaderValue::from_bytes(&value).as_ref().map(parse) {
             prop_assert!((1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));

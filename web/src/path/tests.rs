@@ -1,4 +1,9 @@
-use axum::{Router, body::Body, extract::FromRequestParts, http::Request, routing::get};
+use axum::{Router, body::Body, extract::FromRequestParts, http::Request, http::Uri, routing::get};
+use proptest::{
+    collection::vec,
+    prelude::{Strategy, any},
+    prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use tower_service::Service;
 
@@ -107,4 +112,72 @@ async fn a_type_that_does_not_fit_the_route_is_a_defect_of_this_side() {
         pair::<(Word, bool)>("/tea/true").await.unwrap_err().kind(),
     ];
     assert_eq!(kinds_found, [&kinds::INTERNAL; 6]);
+}
+
+fn now<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+/// A segment for these bytes, with every byte written as `%xx` that has to be, or that `everything` asks for.
+fn segment(bytes: &[u8], everything: bool) -> String {
+    let plain = |byte: &u8| !everything && (byte.is_ascii_alphanumeric() || b"-_.~".contains(byte));
+    bytes.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn digits_or_anything() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[0-9]{1,21}".prop_map(String::into_bytes),
+        "[+-]?0?[0-9_.e]{1,9}".prop_map(String::into_bytes),
+        any::<u64>().prop_map(|number| number.to_string().into_bytes()),
+        vec(any::<u8>(), 1..12),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_path_means_what_its_bytes_are(
+        first in vec(any::<u8>(), 1..40),
+        second in digits_or_anything(),
+        everything in any::<bool>(),
+    ) {
+        let path = format!("/{}/{}", segment(&first, everything), segment(&second, everything));
+        let found = now(pair::<(String, u64)>(&path));
+        let number = std::str::from_utf8(&second).ok().and_then(|text| {
+            // Written in another way, it is not taken, even if it is the same number.
+            text.parse::<u64>().ok().filter(|number| number.to_string() == text)
+        });
+        match (String::from_utf8(first), number) {
+            (Ok(word), Some(number)) => prop_assert_eq!(found.unwrap(), (word, number)),
+            _ => prop_assert_eq!(found.unwrap_err().kind(), &kinds::MALFORMED),
+        }
+    }
+
+    #[test]
+    fn no_path_is_a_defect_of_this_side(path in "/([ -~]|%[0-9a-fA-F]{0,2}){1,30}/([!-~]|%[0-9]{0,2}){1,12}") {
+        let segments = path.split(['?', '#']).next().unwrap_or_default().split('/').skip(1);
+        let two = segments.clone().count() == 2 && segments.clone().all(|segment| !segment.is_empty());
+        if path.parse::<Uri>().is_ok() && two {
+            let found = now(pair::<(Word, Even)>(&path));
+            prop_assert!(found.is_ok() || found.unwrap_err().kind() == &kinds::MALFORMED);
+        }
+    }
+}
+
+/// Paths that were worth keeping, and whether they are taken for a word and an even number.
+#[tokio::test]
+async fn paths_that_were_worth_keeping() {
+    for (path, is_taken, about) in [
+        ("/%/4", true, "a percent sign that begins nothing stands for itself"),
+        ("/%2/4", true, "and so does one that is cut off"),
+        ("/%zz/4", true, "or goes on with something else"),
+        ("/%25zz/4", true, "decoded once, not twice"),
+        ("/%00/4", true, "a zero byte is a character like others: ids refuse it"),
+        ("/a/%34", true, "a digit may be written in hexadecimal"),
+        ("/a/4%", false, "but a number with a percent sign is none"),
+        ("/a/%2B4", false, "nor one with a sign"),
+        ("/%ED%A0%80/4", false, "half a surrogate pair is not UTF-8"),
+        ("/%C0%AF/4", false, "nor is a slash in two bytes"),
+    ] {
+        assert_eq!(pair::<(Word, Even)>(path).await.is_ok(), is_taken, "{path}: {about}");
+    }
 }

@@ -8,3 +8,15 @@ mod conformance;
 mod dense;
 #[cfg(test)]
 mod deployment;
+#[cfg(test)]
+mod epochs;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod members;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod steps;

@@ -1,0 +1,127 @@
+{{- define "sagamart.name" -}}
+{{- if contains "sagamart" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-sagamart" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- /* The parts that run: the three services, or the whole shop as one. */}}
+{{- define "sagamart.components" -}}
+{{- if eq .Values.store.mode "embedded" }}shop{{ else }}order stock payment{{ end }}
+{{- end }}
+
+{{- /* Takes a dict of `root` and `component`. */}}
+{{- define "sagamart.selector" -}}
+app.kubernetes.io/name: sagamart
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "sagamart.labels" -}}
+{{ include "sagamart.selector" . }}
+{{ include "sagamart.commonLabels" .root }}
+{{- end }}
+
+{{- define "sagamart.commonLabels" -}}
+app.kubernetes.io/part-of: sagamart
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "sagamart.image" -}}
+{{- $names := .root.Values.image.names }}
+{{- $name := ternary $names.order (get $names .component) (eq .component "shop") }}
+{{- with .root.Values.image.registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ $name }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{- define "sagamart.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "sagamart.containerSecurity" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "sagamart.probes" -}}
+startupProbe:
+  httpGet:
+    path: /livez
+    port: http
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 60
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: http
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 2
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: http
+  periodSeconds: 10
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end }}
+
+{{- define "sagamart.commonEnvironment" -}}
+- name: SAGAMART_LISTEN
+  value: 0.0.0.0:8000
+- name: SAGAMART_PARTITIONS
+  value: {{ .Values.settings.partitions | quote }}
+- name: SAGAMART_CHECKOUT_TIMEOUT
+  value: {{ .Values.settings.checkoutTimeoutSeconds | quote }}
+- name: SAGAMART_RECORDS_IN_MEMORY
+  value: {{ .Values.settings.recordsInMemory | int64 | quote }}
+- name: SAGAMART_LOG
+  value: {{ .Values.settings.log }}
+{{- end }}
+
+{{- define "sagamart.serviceEnvironment" -}}
+{{- $root := .root }}
+{{- $component := .component }}
+{{- $store := get .root.Values.store.redis .component }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{ include "sagamart.commonEnvironment" .root }}
+- name: SAGAMART_DRAIN_NOTICE
+  value: {{ .root.Values.settings.drainNoticeSeconds | quote }}
+- name: SAGAMART_INTERNAL_LISTEN
+  value: 0.0.0.0:9000
+- name: SAGAMART_ADVERTISE
+  value: $(POD_IP):9000
+- name: SAGAMART_STORE
+{{- if $store.urlSecret }}
+  valueFrom:
+    secretKeyRef:
+      {{- toYaml $store.urlSecret | nindent 6 }}
+{{- else }}
+  value: {{ $store.url | quote }}
+{{- end }}
+{{- with $store.passwordSecret }}
+- name: SAGAMART_STORE_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      {{- toYaml . | nindent 6 }}
+{{- end }}
+- name: SAGAMART_DURABILITY
+  value: {{ .root.Values.store.redis.durability }}
+{{- range $peer := list "order" "stock" "payment" }}
+{{- if ne $peer $component }}
+- name: SAGAMART_PEER_{{ upper $peer }}
+  value: {{ include "sagamart.name" $root }}-{{ $peer }}-internal:9000
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,199 @@
+//! The database of one service, with its disk, and what every commit to it has to keep.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use contract::{CheckoutId, Event};
+use order::Orders;
+use payment::Payment;
+use saga::{
+    Codec, Key, Partition,
+    store::{Commit, Committed},
+};
+use stock::Stock;
+use store_memory::{MemoryDatabase, MemoryStore, Persistence, Settings};
+
+use super::world::lock;
+use crate::{ServiceName, market::role::Role};
+
+/// What the names of participants' records begin with in a store.
+const RECORD: u8 = b'd';
+
+/// The database of one service.
+pub(crate) struct Site {
+    pub(crate) service: ServiceName,
+    database: MemoryDatabase,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_full: bool,
+    is_poisoned: bool,
+    /// How long a flush takes, where that is longer than usual.
+    flush_ms: Option<u64>,
+    /// Every record that was ever written.
+    names: BTreeMap<Partition, BTreeSet<Bytes>>,
+    facts: Vec<Fact>,
+    started: BTreeMap<CheckoutId, u64>,
+    decided: BTreeMap<CheckoutId, u64>,
+}
+
+/// An event that was committed; it goes back with the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    position: u64,
+    pub(crate) at: Duration,
+    pub(crate) event: Event,
+}
+
+impl Site {
+    pub(crate) fn new(service: ServiceName, is_certain: bool) -> Self {
+        let settings = Settings { persistence: Persistence::Manual, may_fail_after_applying: !is_certain };
+        Self { service, database: MemoryDatabase::new(settings), state: Mutex::default() }
+    }
+
+    /// A connection that is good until the next crash.
+    pub(crate) fn open(&self) -> MemoryStore {
+        self.database.open(&self.service.to_string())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        lock(&self.state).is_full
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        lock(&self.state).is_full = is_full;
+    }
+
+    pub(crate) fn set_flush(&self, ms: Option<u64>) {
+        lock(&self.state).flush_ms = ms;
+    }
+
+    pub(crate) fn flush_ms(&self) -> Option<u64> {
+        lock(&self.state).flush_ms
+    }
+
+    /// Makes durable what somebody waits for.
+    pub(crate) fn flush(&self) {
+        self.database.persist_requested();
+    }
+
+    /// A flush fails.
+    pub(crate) fn poison(&self) {
+        lock(&self.state).is_poisoned = true;
+        self.database.poison("a flush failed");
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        lock(&self.state).is_poisoned
+    }
+
+    /// How many commits are durable, and how many there are.
+    pub(crate) fn positions(&self) -> (u64, u64) {
+        (self.database.persisted(), self.database.committed())
+    }
+
+    /// Loses what was committed after `kept` and is not durable; returns how many commits that were.
+    pub(crate) fn crash(&self, kept: u64) -> u64 {
+        let lost = self.database.crash_keeping(kept);
+        let persisted = self.database.persisted();
+        let mut state = lock(&self.state);
+        state.is_poisoned = false;
+        state.facts.retain(|fact| fact.position <= persisted);
+        state.started.retain(|_, position| *position <= persisted);
+        state.decided.retain(|_, position| *position <= persisted);
+        lost
+    }
+
+    /// All events that stand.
+    pub(crate) fn facts(&self) -> Vec<Fact> {
+        lock(&self.state).facts.clone()
+    }
+
+    /// The names of all records that ever were, by partition.
+    pub(crate) fn names(&self) -> Vec<(Partition, Vec<Bytes>)> {
+        let names = |(partition, names): (&Partition, &BTreeSet<Bytes>)| (*partition, names.iter().cloned().collect());
+        lock(&self.state).names.iter().map(names).collect()
+    }
+
+    /// Takes note of a commit.
+    ///
+    /// # Errors
+    /// The promise that it breaks.
+    pub(crate) fn committed(
+        &self,
+        partition: Partition,
+        commit: &Commit,
+        committed: Committed,
+        at: Duration,
+    ) -> Result<(), String> {
+        let mut state = lock(&self.state);
+        for write in &commit.writes {
+            if write.key.first() == Some(&RECORD) {
+                state.names.entry(partition).or_default().insert(write.key.clone());
+                if let Some(value) = &write.value {
+                    self.check_balance(value)?;
+                }
+            }
+        }
+        for event in &commit.events {
+            let event = Event::decode_from(event).map_err(|error| format!("an event cannot be read: {error}"))?;
+            let checkout = event.checkout().id;
+            let known = match event {
+                Event::CheckoutStarted(_) => state.started.insert(checkout, committed.position),
+                Event::CheckoutCompleted(_) | Event::CheckoutCancelled(..) => {
+                    state.decided.insert(checkout, committed.position)
+                }
+                _ => None,
+            };
+            if known.is_some() {
+                return Err(format!("{checkout:?} was begun or decided a second time"));
+            }
+            state.facts.push(Fact { position: committed.position, at, event });
+        }
+        Ok(())
+    }
+
+    /// No balance is negative, none has more held than there is.
+    fn check_balance(&self, value: &[u8]) -> Result<(), String> {
+        let (total, held, shortfall) = match self.service {
+            ServiceName::Order => return Ok(()),
+            ServiceName::Stock => balance::<Stock>(value)?,
+            ServiceName::Payment => balance::<Payment>(value)?,
+        };
+        if held > total || shortfall > 0 {
+            return Err(format!("{}: {held} held of {total}, {shortfall} short", self.service));
+        }
+        Ok(())
+    }
+
+    /// Whether a record, as it is stored, is about a saga that is not settled.
+    pub(crate) fn is_open(&self, value: &[u8]) -> Result<bool, String> {
+        Ok(match self.service {
+            ServiceName::Order => Orders::is_open(&decoded::<Orders>(value)?),
+            ServiceName::Stock => Stock::is_open(&decoded::<Stock>(value)?),
+            ServiceName::Payment => Payment::is_open(&decoded::<Payment>(value)?),
+        })
+    }
+}
+
+pub(crate) fn decoded<P: Role>(value: &[u8]) -> Result<P::Record, String> {
+    P::Record::decode_from(value).map_err(|error| format!("a record cannot be read: {error}"))
+}
+
+fn balance<P: Role>(value: &[u8]) -> Result<(u64, u64, u64), String> {
+    let record = decoded::<P>(value)?;
+    Ok(P::pool(&record).map_or((0, 0, 0), |pool| (pool.total(), pool.held(), pool.shortfall())))
+}
+
+/// The name of a participant's record in the store.
+pub(crate) fn stored_name(key: &impl Key) -> Bytes {
+    let mut name = vec![RECORD];
+    key.write_to(&mut name);
+    name.into()
+}

@@ -1,0 +1,62 @@
+//! The simulator: it repeats itself exactly, keeps every promise over a fixed set of seeds and a fresh one, and reaches
+//! every rare event that it is there for.
+
+#![expect(clippy::print_stdout, reason = "the seeds, for whoever has to repeat them")]
+
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use sagamart_simulator::simulation::{REACHABLE, Report, Simulation};
+
+/// Operations in each run.
+const STEPS: usize = 60;
+
+fn assert_kept(report: &Report) {
+    let Some(failure) = &report.failure else { return };
+    let (seed, steps) = (report.simulation.seed, report.simulation.steps);
+    panic!("round {}: {}\nrun: sagamart sim --seed {seed} --steps {steps}", failure.round, failure.promise);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in [3, 18, 23] {
+        let run = || Simulation::new(seed, STEPS).run_with_story();
+        let (one, other) = (run(), run());
+        let differs = one.story.iter().zip(&other.story).find(|(line, other)| line != other);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!((one.hash, one.simulated), (other.hash, other.simulated), "seed {seed}");
+        assert_eq!(one.reached, other.reached);
+    }
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    assert_ne!(Simulation::new(3, 10).run().hash, Simulation::new(4, 10).run().hash);
+}
+
+#[test]
+fn a_fixed_set_of_seeds_keeps_every_promise_and_reaches_every_rare_event() {
+    let mut reached = BTreeMap::<_, u64>::new();
+    for seed in 1..=30 {
+        let report = Simulation::new(seed, STEPS).run();
+        assert_kept(&report);
+        for (event, times) in report.reached {
+            *reached.entry(event).or_default() += times;
+        }
+    }
+    println!("{reached:#?}");
+    let missed: Vec<_> = REACHABLE.iter().filter(|event| !reached.contains_key(*event)).collect();
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+#[test]
+fn seeds_that_nobody_has_tried_keep_every_promise() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    let first = now.as_secs();
+    println!("seeds {first}..{}", first + 8);
+    for seed in first..first + 8 {
+        assert_kept(&Simulation::new(seed, STEPS).run());
+    }
+}

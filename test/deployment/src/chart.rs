@@ -1,0 +1,63 @@
+//! The chart `charts/sagamart`, rendered by helm.
+
+use crate::{
+    object::{self, Object},
+    tools,
+};
+
+/// Where it is.
+pub const PATH: &str = "charts/sagamart";
+
+/// Values that reach every branch of the templates between them: a name for each, and arguments of helm.
+#[must_use]
+pub fn variants() -> Vec<(String, Vec<&'static str>)> {
+    let variants: [&[&str]; 7] = [
+        &[],
+        &["expose.httpRoute.idempotencyKey=envoy", "autoscaling.enabled=true", "store.redis.durability=replicated"],
+        &[
+            "expose.kind=ingress",
+            "expose.ingress.className=traefik",
+            "expose.hostnames={shop.example.com}",
+            "expose.ingress.tlsSecret=shop-tls",
+        ],
+        &["expose.kind=none", "replicas=1", "image.registry=registry.example.com/shop/", "image.pullSecrets={pull}"],
+        &[
+            "store.redis.order.url=",
+            "store.redis.order.urlSecret.name=order-url",
+            "store.redis.order.urlSecret.key=url",
+        ],
+        &[
+            "store.mode=embedded",
+            "expose.kind=ingress",
+            "monitoring.enabled=true",
+            "monitoring.labels.release=prometheus",
+        ],
+        &[
+            "store.mode=embedded",
+            "store.embedded.storageClass=fast",
+            "expose.hostnames={a.example.com,b.example.com}",
+            "networkPolicy.enabled=false",
+        ],
+    ];
+    variants.into_iter().map(|values| (format!("{PATH} --set {}", values.join(" --set ")), values.to_vec())).collect()
+}
+
+/// The objects of the release `shop` in the namespace `market`.
+///
+/// # Panics
+/// helm refuses.
+#[must_use]
+pub fn rendered(values: &[&str]) -> Vec<Object> {
+    object::parse(&tools::output(&mut template(values)))
+}
+
+/// helm's command for that.
+#[must_use]
+pub fn template(values: &[&str]) -> std::process::Command {
+    let mut command = tools::helm();
+    command.args(["template", "shop", PATH, "--namespace", "market"]);
+    for value in values {
+        command.args(["--set", value]);
+    }
+    command
+}

@@ -1,0 +1,132 @@
+//! `kubectl apply -f k8s/` and the commands that remove again, as documented, by the real kubectl: with a server that only tells which kinds
+//! there are, and that none of the objects exists yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    thread,
+};
+
+use sagamart_deployment_tests::{Object, object, tools};
+use serde_json::{Value, json};
+
+/// Answers discovery for the kinds of these objects and `404` to everything else. Ends with the test's process.
+fn server_for(objects: &[Object]) -> String {
+    let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for object in objects {
+        kinds.entry(object.text("/apiVersion").to_owned()).or_default().insert(object.kind().to_owned());
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let kinds = kinds.clone();
+            thread::spawn(move || serve(&stream, &kinds));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn serve(stream: &TcpStream, kinds: &BTreeMap<String, BTreeSet<String>>) {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(request) = lines.next() {
+        // Requests here have no body: the head ends with an empty line.
+        let _ = lines.by_ref().find(String::is_empty);
+        let path = request.split([' ', '?']).nth(1).unwrap_or_default();
+        let body = discovery(path, kinds);
+        let (status, body) = body.map_or_else(|| ("404 Not Found", not_found()), |body| ("200 OK", body));
+        let (body, mut stream) = (body.to_string(), stream);
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+            return;
+        }
+    }
+}
+
+fn not_found() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404})
+}
+
+fn discovery(path: &str, kinds: &BTreeMap<String, BTreeSet<String>>) -> Option<Value> {
+    match path {
+        "/api" => Some(json!({"kind": "APIVersions", "versions": ["v1"]})),
+        "/apis" => {
+            let groups: Vec<Value> = kinds
+                .keys()
+                .filter_map(|group_version| {
+                    let (name, version) = group_version.split_once('/')?;
+                    let version = json!({"groupVersion": group_version, "version": version});
+                    Some(json!({"name": name, "versions": [version], "preferredVersion": version}))
+                })
+                .collect();
+            Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+        }
+        _ => {
+            let group_version = path.strip_prefix("/apis/").or_else(|| path.strip_prefix("/api/"))?;
+            let resources: Vec<Value> = kinds.get(group_version)?.iter().map(|kind| resource(kind)).collect();
+            Some(
+                json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}),
+            )
+        }
+    }
+}
+
+fn resource(kind: &str) -> Value {
+    let singular = kind.to_lowercase();
+    let plural = match singular.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if singular.ends_with('s') => format!("{singular}es"),
+        None => format!("{singular}s"),
+    };
+    let namespaced = !matches!(kind, "Namespace" | "GatewayClass");
+    let verbs = ["create", "delete", "get", "list", "patch", "update"];
+    json!({"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": verbs})
+}
+
+/// What kubectl says that it would do, one line per object.
+fn kubectl(server: &str, arguments: &[&str]) -> Vec<String> {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut command: Command = tools::kubectl();
+    command.args(arguments).args(["--dry-run=client", "--server", server]).env("HOME", home.path());
+    tools::output(&mut command).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn kubectl_applies_the_plain_folder_as_it_stands_beginning_with_the_namespace() {
+    let objects = object::plain();
+    let said = kubectl(&server_for(&objects), &["apply", "-f", "k8s/", "--validate=false"]);
+    assert_eq!(said.len(), objects.len(), "{said:#?}");
+    assert_eq!(said.first().map(String::as_str), Some("namespace/sagamart created (dry run)"), "{said:#?}");
+    for name in ["deployment.apps/order", "service/stock-internal", "ingress.networking.k8s.io/sagamart"] {
+        assert!(said.contains(&format!("{name} created (dry run)")), "{said:#?}");
+    }
+}
+
+#[test]
+fn overlays_are_applied_whole() {
+    for name in ["cluster", "embedded"] {
+        let objects = object::overlay(name);
+        let said =
+            kubectl(&server_for(&objects), &["apply", "-k", &format!("k8s/overlays/{name}"), "--validate=false"]);
+        assert_eq!(said.len(), objects.len(), "{name}: {said:#?}");
+    }
+}
+
+/// Deleting the namespace would take databases, volumes and passwords along.
+#[test]
+fn what_the_documents_say_removes_the_shop_and_spares_the_namespace() {
+    let text = tools::text("docs/deploying.md");
+    for (command, objects) in [
+        ("delete -f k8s/ -l app.kubernetes.io/part-of=sagamart", object::plain()),
+        ("delete -k k8s/overlays/cluster -l app.kubernetes.io/part-of=sagamart", object::overlay("cluster")),
+    ] {
+        assert!(text.contains(&format!("kubectl {command}")), "docs/deploying.md does not say `{command}`");
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let said = kubectl(&server_for(&objects), &arguments);
+        assert!(!said.iter().any(|line| line.starts_with("namespace ")), "{command}: {said:#?}");
+        assert_eq!(said.len(), objects.len() - 1, "{command}: all else is removed, not {said:#?}");
+    }
+}

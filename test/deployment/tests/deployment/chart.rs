@@ -1,0 +1,126 @@
+//! The chart: what it refuses, and that it says the same as the plain manifests.
+
+use sagamart_deployment_tests::{Object, chart, object, tools};
+use serde_json::{Value, json};
+
+#[test]
+fn helm_finds_nothing_to_say_against_the_chart() {
+    let said = tools::output(tools::helm().args(["lint", "--strict", chart::PATH]));
+    assert!(said.contains("1 chart(s) linted, 0 chart(s) failed"), "{said}");
+    let chart = tools::yaml(&tools::text("charts/sagamart/Chart.yaml"));
+    let chart = chart.first().expect("a document");
+    assert_eq!(chart.get("dependencies"), None, "no sub-charts");
+}
+
+#[test]
+fn wrong_values_are_refused_by_name() {
+    for (value, named) in [
+        ("store.mode=mongo", "/store/mode"),
+        ("store.redis.durability=never", "/store/redis/durability"),
+        ("store.redis.order.url=redis://:secret@order-db:6379", "/store/redis/order/url"),
+        ("store.redis.stock.url=http://stock-db", "/store/redis/stock/url"),
+        ("store.redis.payment.url=", "/store/redis/payment"),
+        ("store.redis.order.urlSecret.name=a", "/store/redis/order/urlSecret"),
+        ("store.redis.order.password=secret", "password"),
+        ("replicas=0", "/replicas"),
+        ("settings.partitions=0", "/settings/partitions"),
+        ("settings.log=xml", "/settings/log"),
+        ("expose.kind=loadBalancer", "/expose/kind"),
+        ("expose.httpRoute.idempotencyKey=nginx", "/expose/httpRoute/idempotencyKey"),
+        ("monitoring.interval=often", "/monitoring/interval"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("replica=3", "replica"),
+    ] {
+        let output = chart::template(&[value]).output().expect("helm starts");
+        let said = tools::said(&output.stderr);
+        assert!(!output.status.success() && said.contains(named), "{value}: {said}");
+    }
+}
+
+#[test]
+fn every_value_has_its_line_in_the_schema() {
+    let values = tools::yaml(&tools::text("charts/sagamart/values.yaml")).remove(0);
+    let schema: Value = serde_json::from_str(&tools::text("charts/sagamart/values.schema.json")).expect("JSON");
+    assert_described(&values, &schema, "");
+}
+
+/// Walks down both, as far as the schema names properties.
+fn assert_described(values: &Value, schema: &Value, path: &str) {
+    let (Some(values), Some(properties)) = (values.as_object(), schema.get("properties")) else {
+        return;
+    };
+    assert_eq!(schema.get("additionalProperties"), Some(&json!(false)), "{path}: a misspelt value would pass");
+    for (key, value) in values {
+        let path = format!("{path}.{key}");
+        let inner = properties.get(key).unwrap_or_else(|| panic!("{path} is not in the schema"));
+        assert_described(value, inner, &path);
+    }
+}
+
+#[test]
+fn urls_and_passwords_come_from_the_secrets_that_are_named() {
+    let objects = chart::rendered(&[
+        "store.redis.order.url=",
+        "store.redis.order.urlSecret.name=managed",
+        "store.redis.order.urlSecret.key=address",
+        "store.redis.order.passwordSecret.name=managed",
+        "store.redis.order.passwordSecret.key=token",
+    ]);
+    let workload = object::named(&objects, "Deployment", "shop-sagamart-order");
+    let containers = workload.containers();
+    let container = containers.first().expect("a container");
+    let secret = |name: &str| container.variable_entry(name).and_then(|entry| entry.pointer("/valueFrom/secretKeyRef"));
+    assert_eq!(secret("SAGAMART_STORE"), Some(&json!({"name": "managed", "key": "address"})));
+    assert_eq!(secret("SAGAMART_STORE_PASSWORD"), Some(&json!({"name": "managed", "key": "token"})));
+}
+
+#[test]
+fn monitoring_is_there_only_when_asked_for_and_reads_the_metrics_of_every_part_once() {
+    assert_eq!(object::of_kind(&chart::rendered(&[]), "ServiceMonitor").count(), 0);
+    let objects = chart::rendered(&["monitoring.enabled=true"]);
+    let monitor = object::named(&objects, "ServiceMonitor", "shop-sagamart");
+    assert_eq!((monitor.text("/spec/endpoints/0/port"), monitor.text("/spec/endpoints/0/path")), ("http", "/metrics"));
+    let wanted = monitor.at("/spec/selector/matchLabels").as_object().expect("labels");
+    let chosen: Vec<&str> = object::of_kind(&objects, "Service")
+        .filter(|service| wanted.iter().all(|(key, value)| service.at("/metadata/labels").get(key) == Some(value)))
+        .map(Object::name)
+        .collect();
+    assert_eq!(chosen, ["order", "stock", "payment"].map(|service| format!("shop-sagamart-{service}")));
+}
+
+/// What a pod is told and asked, without the names that a release brings along.
+fn essence(workload: &Object, release: &str) -> Value {
+    let containers = workload.containers();
+    let container = containers.first().expect("a container");
+    let mut environment = container.at("/env").as_array().cloned().unwrap_or_default();
+    environment.sort_by_key(|entry| entry.get("name").map(ToString::to_string));
+    let probes = ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| container.at(&format!("/{probe}")));
+    let text = json!({
+        "args": container.at("/args"), "environment": environment, "image": container.at("/image"), "ports": container.at("/ports"),
+        "probes": probes,
+        "lifecycle": container.at("/lifecycle"), "grace": workload.at("/spec/template/spec/terminationGracePeriodSeconds"),
+        "security": container.at("/securityContext"), "resources": container.at("/resources"),
+    });
+    serde_json::from_str(&text.to_string().replace(release, "")).expect("JSON")
+}
+
+#[test]
+fn a_release_with_the_defaults_runs_what_the_plain_manifests_run() {
+    let (plain, release) = (object::plain(), chart::rendered(&[]));
+    for service in ["order", "stock", "payment"] {
+        let ours = object::named(&plain, "Deployment", service);
+        let theirs = object::named(&release, "Deployment", &format!("shop-sagamart-{service}"));
+        assert_eq!(essence(ours, "shop-sagamart-"), essence(theirs, "shop-sagamart-"), "{service}");
+        assert_eq!(ours.at("/spec/replicas"), theirs.at("/spec/replicas"), "{service}");
+    }
+}
+
+#[test]
+fn names_stay_within_what_kubernetes_allows() {
+    let long = "a".repeat(53);
+    let mut command = tools::helm();
+    let text = tools::output(command.args(["template", &long, chart::PATH, "--set", "autoscaling.enabled=true"]));
+    for object in object::parse(&text) {
+        assert!(object.name().len() <= 63, "{} {}", object.kind(), object.name());
+    }
+}

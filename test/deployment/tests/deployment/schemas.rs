@@ -1,0 +1,113 @@
+//! Every object against the published schemas: Kubernetes' own, strictly, and the types of the Gateway API.
+
+use std::process::Output;
+
+use sagamart_deployment_tests::{Object, object, tools};
+use serde_json::{Value, json};
+
+/// The oldest Kubernetes that the manifests ask for, and the newest whose schemas there are.
+const VERSIONS: [&str; 2] = ["1.30", "1.37"];
+
+/// Kinds that no published schema at hand describes: the Prometheus Operator's.
+const WITHOUT_SCHEMA: [&str; 1] = ["ServiceMonitor"];
+
+fn is_gateway(object: &Object) -> bool {
+    object.text("/apiVersion").starts_with("gateway.networking.k8s.io/")
+}
+
+fn against_kubernetes(objects: &[&Object], version: &str) -> (String, bool) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("objects.yaml");
+    // JSON is YAML.
+    let text: Vec<String> = objects.iter().map(|object| object.0.to_string()).collect();
+    std::fs::write(&path, text.join("\n---\n")).expect("the file is written");
+    let mut command = tools::tool("python/bin/kubernetes-validate");
+    let output = command.args(["--strict", "--kubernetes-version", version]).arg(&path).output().expect("it starts");
+    (tools::said(&output.stdout) + &tools::said(&output.stderr), output.status.success())
+}
+
+fn against_gateway_api(objects: &[&Object]) -> Output {
+    let values: Vec<&Value> = objects.iter().map(|object| &object.0).collect();
+    let input = serde_json::to_string(&values).expect("JSON is written");
+    tools::with_input(&mut tools::tool("gateway-api/debug/gateway-api-check"), &input)
+}
+
+#[test]
+fn every_object_passes_the_schemas_of_the_oldest_and_the_newest_kubernetes() {
+    for (source, objects) in object::all_rendered() {
+        let core: Vec<&Object> =
+            objects.iter().filter(|object| !is_gateway(object) && !WITHOUT_SCHEMA.contains(&object.kind())).collect();
+        assert!(core.len() >= 3, "{source}: {} objects are too few to be true", core.len());
+        for version in VERSIONS {
+            let (said, passed) = against_kubernetes(&core, version);
+            assert!(passed, "{source}, Kubernetes {version}:\n{said}");
+            let counted = said.lines().filter(|line| line.contains(" passed for resource ")).count();
+            assert_eq!(counted, core.len(), "{source}, Kubernetes {version}: not every object was checked\n{said}");
+        }
+    }
+}
+
+#[test]
+fn every_object_of_the_gateway_api_is_one_of_its_published_types() {
+    let mut checked = 0;
+    for (source, objects) in object::all_rendered() {
+        let gateway: Vec<&Object> = objects.iter().filter(|object| is_gateway(object)).collect();
+        let output = against_gateway_api(&gateway);
+        assert!(output.status.success(), "{source}: {}", tools::said(&output.stderr));
+        assert_eq!(tools::said(&output.stdout).trim(), gateway.len().to_string(), "{source}");
+        checked += gateway.len();
+    }
+    assert!(checked >= 3, "a GatewayClass, a Gateway and an HTTPRoute at least, not {checked}");
+}
+
+#[test]
+fn a_misspelt_field_does_not_pass() {
+    let mut objects = object::overlay("cluster");
+    for object in &mut objects {
+        let pointer = match object.kind() {
+            "Deployment" => "/spec/template/spec/containers/0",
+            "HTTPRoute" => "/spec/rules/0/retry",
+            _ => continue,
+        };
+        let place = object.0.pointer_mut(pointer).and_then(Value::as_object_mut).expect("it is there");
+        place.insert("attemps".to_owned(), json!(2));
+    }
+    let deployment = object::of_kind(&objects, "Deployment").next().expect("a Deployment");
+    let (said, passed) = against_kubernetes(&[deployment], "1.37");
+    assert!(!passed && said.contains("attemps"), "{said}");
+    let route = object::of_kind(&objects, "HTTPRoute").next().expect("a route");
+    let output = against_gateway_api(&[route]);
+    assert!(!output.status.success() && tools::said(&output.stderr).contains("attemps"), "{output:?}");
+}
+
+#[test]
+fn the_plain_manifests_are_what_the_minikube_overlay_renders() {
+    let (plain, overlay) = (object::plain(), object::overlay("minikube"));
+    assert!(plain == overlay, "k8s/sagamart.yaml is not k8s/overlays/minikube: run `cargo xtask render-manifests`");
+    assert_eq!(
+        plain.first().map(Object::kind),
+        Some("Namespace"),
+        "others are created in it, in the order of the file"
+    );
+    let text = tools::text("k8s/sagamart.yaml");
+    let below = text.split_once('\n').map(|(_, below)| below);
+    assert!(below == Some(object::overlay_text("minikube").as_str()), "run `cargo xtask render-manifests`");
+}
+
+#[test]
+fn no_manifest_holds_a_secret() {
+    for (source, objects) in object::all_rendered() {
+        assert_eq!(
+            object::of_kind(objects, "Secret").count(),
+            0,
+            "{source}: passwords come from Secrets that the scripts make"
+        );
+        for container in objects.iter().filter(|object| object.is_workload()).flat_map(Object::containers) {
+            for name in container.variables() {
+                let secret = name.contains("PASSWORD");
+                let plain = container.variable_entry(name).is_some_and(|entry| entry.get("value").is_some());
+                assert!(!(secret && plain), "{source}: {container}: {name} has its value in the manifest");
+            }
+        }
+    }
+}

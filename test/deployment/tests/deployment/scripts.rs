@@ -1,0 +1,228 @@
+//! The deployment scripts, run for real against stand-ins of kubectl, helm and minikube that write down what they were asked, and refuse
+//! flags that the real tools do not know.
+
+use std::{collections::BTreeSet, process::Command};
+
+use sagamart_deployment_tests::tools;
+
+use crate::stage::{CLUSTER, MINIKUBE, Stage, cache};
+
+const DATABASES: [&str; 3] = ["order-db", "stock-db", "payment-db"];
+
+/// Beginnings of the calls, in order.
+#[track_caller]
+fn in_order(changes: &[String], beginnings: &[String]) {
+    let mut rest = changes.iter();
+    for beginning in beginnings {
+        assert!(
+            rest.any(|change| change.starts_with(beginning.as_str())),
+            "`{beginning}` not in its place in {changes:#?}"
+        );
+    }
+}
+
+fn expected_install(last: &str) -> Vec<String> {
+    let mut expected = vec!["kubectl apply --filename k8s/namespace/namespace.yaml".to_owned()];
+    for database in DATABASES {
+        expected.push(format!("kubectl create secret generic {database}"));
+        expected.push(format!("helm upgrade {database} valkey --install"));
+    }
+    expected.push(last.to_owned());
+    expected
+}
+
+#[test]
+fn install_makes_a_namespace_then_for_each_database_a_password_and_a_release_and_then_the_way_in() {
+    for (script, way_in) in [(MINIKUBE, "helm upgrade traefik oci://"), (CLUSTER, "helm upgrade envoy-gateway oci://")]
+    {
+        let stage = Stage::complete();
+        let run = stage.run(script, &[]).succeeded();
+        let changes = run.changes();
+        in_order(&changes, &expected_install(way_in));
+        assert_eq!(changes.len(), 8, "{changes:#?}");
+        let passwords: BTreeSet<String> = DATABASES.iter().filter_map(|database| stage.password(database)).collect();
+        assert_eq!(passwords.len(), 3, "{script}: a password of its own each");
+        for password in passwords {
+            assert!(password.len() == 48 && password.chars().all(|letter| letter.is_ascii_hexdigit()), "{password}");
+            let shown = run.said().contains(&password) || run.calls.concat().contains(&password);
+            assert!(!shown, "{script}: a password is where others can read it");
+        }
+    }
+}
+
+#[test]
+fn a_second_run_keeps_the_passwords_and_brings_releases_up_to_date() {
+    for script in [MINIKUBE, CLUSTER] {
+        let stage = Stage::complete();
+        stage.run(script, &[]).succeeded();
+        let before = DATABASES.map(|database| stage.password(database));
+        let again = stage.run(script, &["install"]).succeeded();
+        assert_eq!(DATABASES.map(|database| stage.password(database)), before, "{script}");
+        assert!(!again.changes().iter().any(|change| change.starts_with("kubectl create")), "{:#?}", again.changes());
+        assert_eq!(again.changes().iter().filter(|change| change.starts_with("helm upgrade")).count(), 4, "{script}");
+    }
+}
+
+#[test]
+fn the_first_error_ends_it() {
+    for script in [MINIKUBE, CLUSTER] {
+        for (failing, after) in
+            [("upgrade stock-db", "payment-db"), ("generic stock-db", "upgrade stock-db"), ("apply", "create")]
+        {
+            let run = Stage::complete().run_where(script, &[], &[("STUB_FAIL", failing)]);
+            assert!(!run.output.status.success(), "{script}: {failing}");
+            assert!(
+                !run.changes().iter().any(|change| change.contains(after)),
+                "{script}: {after} after {failing} failed"
+            );
+        }
+    }
+}
+
+#[test]
+fn prerequisites_are_checked_before_anything_is_changed() {
+    for missing in ["kubectl", "helm", "minikube"] {
+        let others: Vec<&str> = ["kubectl", "helm", "minikube"].into_iter().filter(|tool| *tool != missing).collect();
+        Stage::with(&others).run(MINIKUBE, &[]).refused(&format!("{missing} is not installed"));
+    }
+    Stage::with(&["kubectl"]).run(CLUSTER, &[]).refused("helm is not installed");
+    for script in [MINIKUBE, CLUSTER] {
+        let stage = Stage::complete();
+        stage.run_where(script, &[], &[("STUB_VERSION", "none")]).refused("no cluster answers");
+        stage.run_where(script, &[], &[("STUB_VERSION", "v1.29.4-gke.100")]).refused("1.30 or newer is needed");
+        stage.run_where(script, &[], &[("STUB_HELM", "v3.7.2")]).refused("3.8 or newer is needed");
+        stage.run_where(script, &[], &[("STUB_FAIL", "get storageclass")]).refused("no storage class");
+    }
+    let stage = Stage::complete();
+    stage.run_where(MINIKUBE, &[], &[("STUB_FAIL", "minikube --profile minikube status")]).refused("does not run");
+    stage.run_where(CLUSTER, &[], &[("STUB_FAIL", "can-i")]).refused("may not create custom resource definitions");
+    stage.run_where(CLUSTER, &[], &[("STUB_FAIL", "current-context")]).refused("no current context");
+}
+
+#[test]
+fn a_wrong_argument_is_named_and_nothing_is_done() {
+    let stage = Stage::complete();
+    for script in [MINIKUBE, CLUSTER] {
+        for wrong in [&["--speed"] as &[&str], &["remove"], &["--delete-data"]] {
+            stage.run(script, wrong).refused(wrong.first().expect("a word"));
+        }
+    }
+    stage.run(MINIKUBE, &["--ingress", "nginx"]).refused("nginx");
+    stage.run(MINIKUBE, &["--profile"]).refused("--profile needs a name");
+    stage.run(CLUSTER, &["--gateway", "nginx"]).refused("nginx");
+    stage.run(CLUSTER, &["--context"]).refused("--context needs a name");
+    stage.run(CLUSTER, &["--storage-class"]).refused("--storage-class needs a name");
+}
+
+#[test]
+fn help_names_every_option_and_asks_nobody() {
+    for script in [MINIKUBE, CLUSTER] {
+        let run = Stage::with(&[]).run(script, &["--help"]).succeeded();
+        let text = tools::text(script);
+        let cases = text.lines().map(str::trim).filter(|line| line.starts_with("--") && line.contains(')'));
+        let options: Vec<&str> = cases.filter_map(|line| line.split([')', ' ']).next()).collect();
+        assert!(options.len() >= 4, "{script}: {options:?}");
+        for option in options {
+            assert!(run.said().contains(option), "{script}: --help says nothing of {option}");
+        }
+        assert!(run.calls.is_empty());
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_commands_and_changes_nothing() {
+    for (script, arguments) in [
+        (MINIKUBE, "install"),
+        (MINIKUBE, "images"),
+        (MINIKUBE, "uninstall"),
+        (CLUSTER, "install"),
+        (CLUSTER, "uninstall"),
+    ] {
+        let run = Stage::complete().run(script, &[arguments, "--dry-run"]).succeeded();
+        assert_eq!(run.changes(), Vec::<String>::new(), "{script} {arguments}");
+        let shown = if arguments == "images" { "minikube --profile minikube image build" } else { "helm u" };
+        assert!(run.said().contains(shown), "{script} {arguments}: {}", run.said());
+    }
+}
+
+#[test]
+fn uninstall_removes_the_releases_and_data_only_when_told() {
+    for (script, way_in) in [(MINIKUBE, "traefik"), (CLUSTER, "envoy-gateway")] {
+        let stage = Stage::complete();
+        stage.run(script, &[]).succeeded();
+        let kept = stage.run(script, &["uninstall"]).succeeded();
+        for release in DATABASES.iter().chain([&way_in]) {
+            kept.change(&format!("helm uninstall {release} --ignore-not-found --wait"));
+        }
+        assert_eq!(kept.changes().len(), 4, "{:#?}", kept.changes());
+        assert!(stage.password("order-db").is_some(), "{script}: passwords stay with the data");
+        let removed = stage.run(script, &["uninstall", "--delete-data"]).succeeded();
+        for database in DATABASES {
+            removed.change(&format!(
+                "kubectl delete persistentvolumeclaim --selector app.kubernetes.io/instance={database}"
+            ));
+            assert!(stage.password(database).is_none(), "{script}: {database}");
+        }
+        stage.run(script, &["uninstall"]).succeeded();
+    }
+}
+
+#[test]
+fn every_call_names_the_cluster_that_was_meant() {
+    for (script, option) in [(MINIKUBE, "--profile"), (CLUSTER, "--context")] {
+        for action in ["install", "uninstall"] {
+            let run = Stage::complete().run(script, &[action, option, "meant"]).succeeded();
+            for call in run.calls.iter().filter(|call| {
+                !call.contains(&"version".to_owned()) || call.first().is_some_and(|tool| tool == "kubectl")
+            }) {
+                let flags = ["--context", "--kube-context", "--profile"];
+                let place =
+                    call.iter().position(|word| flags.contains(&word.as_str())).and_then(|place| call.get(place + 1));
+                assert_eq!(place.map(String::as_str), Some("meant"), "{script}: {call:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn minikubes_images_and_addon_are_built_and_enabled_on_request() {
+    let stage = Stage::complete();
+    let images = stage.run(MINIKUBE, &["images"]).succeeded();
+    for service in ["order", "stock", "payment"] {
+        images.change(&format!(
+            "minikube image build --tag sagamart/{service}:{} --file {service}/Dockerfile .",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    let addon = stage.run(MINIKUBE, &["--ingress", "addon"]).succeeded();
+    addon.change("minikube addons enable ingress");
+    let none = stage.run(MINIKUBE, &["--ingress", "none"]).succeeded();
+    for run in [&addon, &none] {
+        assert!(!run.changes().iter().any(|change| change.contains("traefik")), "{:#?}", run.changes());
+    }
+    assert!(
+        !stage.run(CLUSTER, &["--gateway", "none"]).succeeded().changes().iter().any(|change| change.contains("envoy"))
+    );
+}
+
+#[test]
+fn the_stand_ins_refuse_flags_that_the_real_tools_do_not_know() {
+    let stage = Stage::complete();
+    for call in [
+        "helm upgrade a b --instal",
+        "kubectl apply --file x",
+        "kubectl create secret generic x --from-text=a",
+        "minikube image build --name x",
+    ] {
+        let mut words = call.split(' ');
+        let program = stage.folder.path().join("bin").join(words.next().expect("a tool"));
+        let mut command = Command::new(program);
+        command.args(words).env_clear().env("PATH", stage.folder.path().join("bin"));
+        command
+            .env("STUB_CACHE", cache())
+            .env("STUB_STATE", stage.folder.path())
+            .env("STUB_TOOLS", tools::folder().join("bin"));
+        let output = command.output().expect("it starts");
+        assert!(!output.status.success() && tools::said(&output.stderr).contains("unknown flag"), "{call}: {output:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The three services as processes of their own, two replicas each, every one with its database, behind the gateway that
+//! ships: real servers on loopback, and ways between them that can be cut.
+//!
+//! ```text
+//!   nginx ─▶ order ×2 ─▶ way ─▶ order's Valkey          every service's internal address, and every database,
+//!         ─▶ stock ×2 ─▶ way ─▶ stock's Valkey          is behind a way of its own
+//!         ─▶ payment ×2 ─▶ way ─▶ payment's Valkey
+//! ```
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use test_servers::{Gateway, Kind, Options, Process, Proxy, Server as Database, free_port};
+use tokio::time::sleep;
+
+use crate::{Client, Shop, binary};
+
+/// The services, in the order in which everything here is kept.
+pub const SERVICES: [&str; 3] = ["order", "stock", "payment"];
+
+/// Replicas of each.
+pub const REPLICAS: usize = 2;
+
+/// How long all of it may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One process of a service.
+#[derive(Debug)]
+pub struct Replica {
+    /// Which service it is of.
+    pub service: usize,
+    public: u16,
+    internal: u16,
+    /// The way on which the others reach it.
+    pub way: Proxy,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+/// All of it. Everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Fleet {
+    /// A replica of each service, then another of each.
+    pub replicas: Vec<Replica>,
+    /// By service.
+    pub databases: Vec<Database>,
+    /// The ways to the databases, by service.
+    pub ways: Vec<Proxy>,
+    /// In front of it.
+    pub gateway: Gateway,
+    checkout_timeout_seconds: u32,
+    _directory: TempDir,
+}
+
+impl Fleet {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Panics
+    /// Something does not start.
+    pub async fn start(checkout_timeout_seconds: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let databases: Vec<_> = SERVICES.iter().map(|_| Database::start(Kind::Valkey8, Options::default())).collect();
+        let ways = databases.iter().map(|database| Proxy::to(database.port())).collect();
+        let replicas: Vec<_> = (0..REPLICAS * SERVICES.len())
+            .map(|index| {
+                let internal = free_port();
+                let log = directory.path().join(format!("replica-{index}.log"));
+                let service = index % SERVICES.len();
+                Replica { service, public: free_port(), internal, way: Proxy::to(internal), log, process: None }
+            })
+            .collect();
+        let gateway = gateway(&replicas);
+        let mut fleet = Self { replicas, databases, ways, gateway, checkout_timeout_seconds, _directory: directory };
+        for index in 0..fleet.replicas.len() {
+            fleet.start_replica(index);
+        }
+        fleet.ready().await;
+        fleet
+    }
+
+    /// A client of the gateway.
+    #[must_use]
+    pub fn shop(&self) -> Shop {
+        Shop::new(Client::new(([127, 0, 0, 1], self.gateway.port()).into()))
+    }
+
+    /// A client of one replica.
+    #[must_use]
+    pub fn replica(&self, index: usize) -> Client {
+        let public = self.replicas.get(index).map_or(0, |replica| replica.public);
+        Client::new(([127, 0, 0, 1], public).into())
+    }
+
+    /// Starts a replica that does not run.
+    pub fn start_replica(&mut self, index: usize) {
+        let seeds = |service: usize| {
+            let of_service = self.replicas.iter().filter(|replica| replica.service == service);
+            of_service.map(|replica| format!("127.0.0.1:{}", replica.way.port())).collect::<Vec<_>>().join(",")
+        };
+        let Some(replica) = self.replicas.get(index) else { return };
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let mut command = Command::new(binary::path());
+        command.arg(SERVICES.get(replica.service).copied().unwrap_or_default());
+        command.args(["--listen", &address(replica.public), "--internal-listen", &address(replica.internal)]);
+        command.args(["--advertise", &address(replica.way.port())]);
+        let store = self.ways.get(replica.service).map_or(0, Proxy::port);
+        command.args(["--store", &format!("redis://{}", address(store))]);
+        command.args(["--checkout-timeout", &self.checkout_timeout_seconds.to_string()]);
+        command.args(["--peer-order", &seeds(0), "--peer-stock", &seeds(1), "--peer-payment", &seeds(2)]);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SAGAMART_") {
+                command.env_remove(name);
+            }
+        }
+        let process = Process::start(command, &replica.log);
+        if let Some(replica) = self.replicas.get_mut(index) {
+            replica.process = Some(process);
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill_replica(&mut self, index: usize) {
+        if let Some(mut process) = self.replicas.get_mut(index).and_then(|replica| replica.process.take()) {
+            process.kill();
+        }
+    }
+
+    /// SIGTERM, and a wait until it has ended.
+    pub fn terminate_replica(&mut self, index: usize) {
+        if let Some(mut process) = self.replicas.get_mut(index).and_then(|replica| replica.process.take()) {
+            let status = process.terminate(Duration::from_secs(30));
+            assert!(status.success(), "{status}:\n{}", process.output());
+        }
+    }
+
+    /// SIGSTOP.
+    pub fn freeze_replica(&self, index: usize) {
+        self.replicas.get(index).and_then(|replica| replica.process.as_ref()).into_iter().for_each(Process::freeze);
+    }
+
+    /// SIGCONT.
+    pub fn thaw_replica(&self, index: usize) {
+        self.replicas.get(index).and_then(|replica| replica.process.as_ref()).into_iter().for_each(Process::thaw);
+    }
+
+    /// Waits until every replica is ready.
+    ///
+    /// # Panics
+    /// One is not in time, or has ended.
+    pub async fn ready(&mut self) {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        for index in 0..self.replicas.len() {
+            while !self.replica(index).is_ready().await {
+                let said = self.said(index);
+                assert!(Instant::now() < deadline, "replica {index} is not ready:\n{said}");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// All that a replica has said.
+    #[must_use]
+    pub fn said(&self, index: usize) -> String {
+        let log = self.replicas.get(index).map(|replica| std::fs::read(&replica.log).unwrap_or_default());
+        String::from_utf8_lossy(&log.unwrap_or_default()).into_owned()
+    }
+}
+
+/// The gateway as it ships, but for where everything is.
+fn gateway(replicas: &[Replica]) -> Gateway {
+    let port = free_port();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../gateway/");
+    let read = |name: &str| std::fs::read_to_string(format!("{folder}{name}")).expect("the gateway's files are there");
+    let mut configuration = read("nginx.conf");
+    for (index, replica) in replicas.iter().enumerate() {
+        let service = SERVICES.get(replica.service).copied().unwrap_or_default();
+        let name = format!("{service}-service-{}:8000", index / SERVICES.len() + 1);
+        assert!(configuration.contains(&name), "the gateway knows no {name}");
+        configuration = configuration.replace(&name, &format!("127.0.0.1:{}", replica.public));
+    }
+    assert!(configuration.contains("listen 8000"), "the gateway listens elsewhere");
+    configuration = configuration.replace("listen 8000", &format!("listen 127.0.0.1:{port}"));
+    configuration = configuration.replace("worker_processes auto", "worker_processes 1");
+    // Who runs the tests may be anybody.
+    configuration = format!("user root;\n{configuration}");
+    Gateway::start(&[("nginx.conf", configuration), ("problems.conf", read("problems.conf"))], port)
+}

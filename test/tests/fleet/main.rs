@@ -1,0 +1,144 @@
+//! The services as processes of their own: whatever is killed, frozen or cut off under load, every answer given stays
+//! true, and what is there is explained by the answers to the last unit and credit.
+
+#![expect(clippy::print_stdout, reason = "each fault says what it cost, for who runs the tests with --nocapture")]
+
+mod chaos;
+
+use std::time::Duration;
+
+use chaos::Chaos;
+use sagamart_black_box::{
+    Fleet,
+    fleet::{REPLICAS, SERVICES},
+};
+use tokio::time::sleep;
+
+/// How long a fault lasts, unless it ends by itself.
+const FAULT: Duration = Duration::from_secs(3);
+
+/// How long a killed database or service stays away: longer than a checkout may take.
+const AWAY: Duration = Duration::from_secs(4);
+
+/// The deadline of a checkout, in seconds.
+const TIMEOUT: u32 = 2;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_notices_that_a_replica_was_killed_or_ended() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for index in 0..REPLICAS * SERVICES.len() {
+        let what = format!("SIGKILL of a replica of {}", SERVICES[index % SERVICES.len()]);
+        let calm = chaos.under_load(what, async |fleet: &mut Fleet| {
+            fleet.kill_replica(index);
+            sleep(FAULT).await;
+            fleet.start_replica(index);
+            fleet.ready().await;
+        });
+        calm.await.nobody_noticed();
+    }
+    for (index, service) in SERVICES.iter().enumerate() {
+        let what = format!("SIGTERM of a replica of {service}");
+        let calm = chaos.under_load(what, async |fleet: &mut Fleet| {
+            fleet.terminate_replica(index);
+            sleep(FAULT).await;
+            fleet.start_replica(index);
+            fleet.ready().await;
+        });
+        calm.await.nobody_noticed();
+    }
+    chaos.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_replica_is_taken_over_from_and_does_no_harm_when_it_wakes() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for index in 0..REPLICAS * SERVICES.len() {
+        let what = format!("SIGSTOP of a replica of {}", SERVICES[index % SERVICES.len()]);
+        chaos
+            .under_load(what, async |fleet: &mut Fleet| {
+                fleet.freeze_replica(index);
+                sleep(AWAY).await;
+                fleet.thaw_replica(index);
+                // While it still takes what it knows for true.
+                sleep(FAULT).await;
+            })
+            .await;
+        chaos.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_gone_as_a_whole_leaves_nothing_behind() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for (service, name) in SERVICES.iter().enumerate() {
+        let replicas = [service, service + SERVICES.len()];
+        let outcome = chaos.under_load(format!("SIGKILL of all of {name}"), async |fleet: &mut Fleet| {
+            replicas.iter().for_each(|index| fleet.kill_replica(*index));
+            sleep(AWAY).await;
+            replicas.iter().for_each(|index| fleet.start_replica(*index));
+            fleet.ready().await;
+        });
+        let outcome = outcome.await;
+        if service > 0 {
+            // Order lives, so every checkout has a definite end.
+            outcome.every_outcome_is_known();
+        }
+        chaos.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed_or_cut_off_loses_nothing_that_was_answered() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for (service, name) in SERVICES.iter().enumerate() {
+        let killed = chaos.under_load(format!("SIGKILL of {name}'s database"), async |fleet: &mut Fleet| {
+            fleet.databases[service].kill();
+            sleep(AWAY).await;
+            fleet.databases[service].restart();
+        });
+        let killed = killed.await;
+        let silent =
+            chaos.under_load(format!("{name}'s database hears, but is not heard"), async |fleet: &mut Fleet| {
+                fleet.ways[service].cut_answers();
+                sleep(FAULT).await;
+                fleet.ways[service].mend();
+            });
+        let silent = silent.await;
+        let cut = chaos.under_load(format!("{name}'s database is cut off"), async |fleet: &mut Fleet| {
+            fleet.ways[service].cut();
+            sleep(FAULT).await;
+            fleet.ways[service].mend();
+        });
+        let cut = cut.await;
+        if service > 0 {
+            [killed, silent, cut].iter().for_each(chaos::Answers::every_outcome_is_known);
+        }
+        chaos.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_that_cannot_reach_each_other_undo_what_they_began() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for (service, name) in SERVICES.iter().enumerate() {
+        for (how, cut) in [("hears, but is not heard", true), ("is cut off from the others", false)] {
+            let what = format!("{name} {how}");
+            chaos
+                .under_load(what, async |fleet: &mut Fleet| {
+                    let of_service = || fleet.replicas.iter().filter(|replica| replica.service == service);
+                    of_service().for_each(|replica| if cut { replica.way.cut_answers() } else { replica.way.cut() });
+                    sleep(FAULT).await;
+                    of_service().for_each(|replica| replica.way.mend());
+                })
+                .await;
+        }
+        chaos.audit().await;
+    }
+    chaos
+        .under_load("SIGKILL of the gateway", async |fleet: &mut Fleet| {
+            fleet.gateway.kill();
+            fleet.gateway.restart();
+        })
+        .await;
+    chaos.audit().await;
+}
