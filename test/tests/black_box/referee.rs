@@ -21,7 +21,7 @@ fn arguments(words: &[&str]) -> Vec<String> {
 fn mix(history: &Path, more: &[&str]) -> Vec<String> {
     let history = history.display().to_string();
     let load = ["bench", "--mix", "--connections", "24", "--mix-records", "60", "--settle-seconds", "1"];
-    arguments(&[&load, &["--history", &history], more].concat())
+    arguments(&[&load[..], &["--history", &history], more].concat())
 }
 
 async fn audit(history: &Path, more: &[&str]) -> (Option<i32>, String) {
