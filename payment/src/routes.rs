@@ -187,7 +187,7 @@ impl PaymentQueries {
     pub fn knows_user(&self, user: UserId) -> Answer<'_, bool> {
         Box::pin(async move {
             let partition = self.0.partition_of(user.as_str().as_bytes());
-            match self.0.call(partition, Command::Exists { user }, saga::CallOptions::default()).await {
+            match call(&self.0, partition, Command::Exists { user }, Idempotency::default(), None).await {
                 Ok(reply) => Ok(matches!(reply, Reply::Found(_))),
                 Err(_) => Err(contract::QueryError::Unavailable),
             }

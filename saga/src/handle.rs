@@ -67,10 +67,6 @@ impl<P: Participant> fmt::Debug for Handle<P> {
     }
 }
 
-/// A caller who was told nothing after this long beyond its patience is told that the outcome is unknown, or, of a read,
-/// that there is none: far longer than an answer takes unless a store is gone.
-const ANSWER_WAIT: Duration = Duration::from_secs(4);
-
 impl<P: Participant> Handle<P> {
     pub(crate) fn new(desks: Vec<Desk<P>>, partitions: Partition) -> Self {
         Self { desks: desks.into(), partitions, route: Arc::default() }
@@ -134,19 +130,9 @@ impl<P: Participant> Handle<P> {
     }
 
     async fn ask(&self, partition: Partition, ask: Ask<P::Command>, options: CallOptions) -> Answer<P::Reply> {
-        let effect = ask.effect::<P>();
-        let wait = options.patience.unwrap_or_default() + ANSWER_WAIT;
-        let asking = async {
-            match self.route.get() {
-                None => self.ask_here(partition, ask, options).await,
-                Some(route) => route.route(self, partition, ask, options).await,
-            }
-        };
-        match effect {
-            // Whoever asks for something that may take its time waits for as long as it likes.
-            Effect::Idempotent => asking.await,
-            Effect::None => tokio::time::timeout(wait, asking).await.unwrap_or(Err(CallError::Unavailable)),
-            Effect::Once => tokio::time::timeout(wait, asking).await.unwrap_or(Err(CallError::Unknown)),
+        match self.route.get() {
+            None => self.ask_here(partition, ask, options).await,
+            Some(route) => route.route(self, partition, ask, options).await,
         }
     }
 

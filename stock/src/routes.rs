@@ -190,7 +190,7 @@ impl StockQueries {
     pub fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>> {
         Box::pin(async move {
             let partition = self.0.partition_of(item.as_str().as_bytes());
-            match self.0.call(partition, Command::Price { item }, saga::CallOptions::default()).await {
+            match call(&self.0, partition, Command::Price { item }, Idempotency::default(), None).await {
                 Ok(Reply::Found { price, .. }) => Ok(Some(price)),
                 Ok(_) => Ok(None),
                 Err(_) => Err(contract::QueryError::Unavailable),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use saga::{CallError, CallOptions, Handle, IdempotencyKey, Participant, Partition, partition_of};
+use saga::{CallError, CallOptions, Effect, Handle, IdempotencyKey, Participant, Partition, partition_of};
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -66,6 +66,10 @@ const BULK_PART: usize = 2000;
 /// Commands of one bulk request that run at once: enough to keep every partition busy while others are flushed.
 const BULK_AT_ONCE: usize = 8;
 
+/// A caller who was told nothing after this long beyond its patience is told that the outcome is unknown, or, of a read,
+/// that there is none: far longer than an answer takes unless a store is gone.
+const ANSWER_WAIT: Duration = Duration::from_secs(4);
+
 /// How long callers wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {
@@ -95,7 +99,17 @@ pub async fn call<P: Participant>(
     patience: Option<Duration>,
 ) -> Result<P::Reply, Problem> {
     let options = CallOptions { key: idempotency.0.map(engine_key), patience };
-    handle.call(partition, command, options).await.map_err(|error| refused(&error))
+    let wait = patience.unwrap_or_default() + ANSWER_WAIT;
+    let late = match P::effect(&command) {
+        Effect::None => CallError::Unavailable,
+        Effect::Once => CallError::Unknown,
+        // What may take its time has a bound of its caller's.
+        Effect::Idempotent => {
+            return handle.call(partition, command, options).await.map_err(|error| refused(&error));
+        }
+    };
+    let answer = tokio::time::timeout(wait, handle.call(partition, command, options)).await;
+    answer.unwrap_or(Err(late)).map_err(|error| refused(&error))
 }
 
 /// Carries out a bulk request in parts, which all have to be answered with `done`, once even if it is repeated.
