@@ -89,20 +89,16 @@ fn main() -> ExitCode {
         Command::Stock(options) => run_service(Kind::Stock, *options),
         Command::Payment(options) => run_service(Kind::Payment, *options),
         Command::Probe(probe) => finished(run("probe", 1, probe.run())),
-        Command::Bench(options) => {
-            match run("bench", 1, async { bench::run_any(&options, &mut io::stdout()).await }) {
-                Ok(measured) => ended(measured),
-                Err(error) => failed(&error),
-            }
-        }
+        Command::Bench(options) => match run("bench", 1, async { bench::run_any(&options, &mut io::stdout()).await }) {
+            Ok(measured) => ended(measured),
+            Err(error) => failed(&error),
+        },
         Command::Check(check) => check.run(),
         Command::Sim(sim) => sim.run(),
-        Command::Audit(options) => {
-            match run("audit", 1, async { bench::check(&options, &mut io::stdout()).await }) {
-                Ok(judged) => ended(judged),
-                Err(error) => failed(&error),
-            }
-        }
+        Command::Audit(options) => match run("audit", 1, async { bench::check(&options, &mut io::stdout()).await }) {
+            Ok(judged) => ended(judged),
+            Err(error) => failed(&error),
+        },
         // Its runtime has as many threads as it is told, so it brings its own.
         Command::BareServer(options) => ended(bench::bare::run(&options)),
     }
