@@ -52,6 +52,18 @@ fn a_fixed_set_of_seeds_keeps_every_promise_and_reaches_every_rare_event() {
 }
 
 #[test]
+fn services_that_are_a_network_apart_keep_every_promise() {
+    for seed in 1..=8 {
+        let report = Simulation::new(seed, STEPS).apart().run();
+        assert_kept(&report);
+    }
+    let run = || Simulation::new(2, STEPS).apart().run_with_story();
+    let (one, other) = (run(), run());
+    let differs = one.story.iter().zip(&other.story).find(|(line, other)| line != other);
+    assert_eq!((differs, one.hash), (None, other.hash));
+}
+
+#[test]
 fn seeds_that_nobody_has_tried_keep_every_promise() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     let first = now.as_secs();

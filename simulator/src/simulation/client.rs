@@ -146,7 +146,12 @@ fn send(
             None => Err(CallError::Stopped),
             Some(desks) => {
                 addressed.thawed().await;
-                let told = ask(&world, &desks, &round, operation, tries, has_key).await;
+                let ended = addressed.ended();
+                let told = tokio::select! {
+                    biased;
+                    told = ask(&world, &desks, &round, operation, tries, has_key) => told,
+                    () = addressed.gone(ended) => Err(CallError::Unknown),
+                };
                 addressed.thawed().await;
                 told
             }
