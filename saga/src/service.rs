@@ -22,7 +22,7 @@ pub fn partition_of(name: &[u8], partitions: Partition) -> Partition {
     Partition::try_from(crc32c::crc32c(name) % partitions).unwrap_or_default()
 }
 
-/// A stable 64-bit fingerprint of what a request asks, for [`IdempotencyKey`]: FNV-1a, then a finishing mix.
+/// A stable 64-bit fingerprint of what a request asks, for [`IdempotencyKey`](crate::IdempotencyKey): FNV-1a, then a finishing mix.
 #[must_use]
 pub fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);

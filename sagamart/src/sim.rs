@@ -43,6 +43,10 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "M", default_value = "400", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     steps: u32,
 
+    /// Run one service in each process, with a network between them, instead of all three
+    #[arg(long)]
+    apart: bool,
+
     /// Print everything that happens, of one seed
     #[arg(long, conflicts_with = "seeds")]
     story: bool,
@@ -84,7 +88,8 @@ impl Sim {
     }
 
     fn simulation(&self, seed: u64) -> Simulation {
-        Simulation::new(seed, usize::try_from(self.steps).unwrap_or(usize::MAX))
+        let simulation = Simulation::new(seed, usize::try_from(self.steps).unwrap_or(usize::MAX));
+        if self.apart { simulation.apart() } else { simulation }
     }
 
     fn print_one(&self, out: &mut impl Write) -> io::Result<bool> {

@@ -125,6 +125,8 @@ pub struct Simulation {
     pub seed: u64,
     /// How many operations the clients ask, over all rounds.
     pub steps: usize,
+    /// Whether every process has one service only, and the others are a network away; else each has all three.
+    pub is_apart: bool,
     /// What to leave out.
     pub limits: Limits,
 }
@@ -161,7 +163,13 @@ impl Simulation {
     /// All that `seed` says, in so many operations.
     #[must_use]
     pub fn new(seed: u64, steps: usize) -> Self {
-        Self { seed, steps, limits: Limits::default() }
+        Self { seed, steps, is_apart: false, limits: Limits::default() }
+    }
+
+    /// The same with one service in each process, and a network between them.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { is_apart: true, ..self }
     }
 
     /// Runs it.
@@ -193,6 +201,7 @@ impl Simulation {
 
     async fn play(&self, keeps_story: bool) -> Report {
         let mut climate = Climate::new(self.seed);
+        climate.is_apart = self.is_apart;
         climate.faults.retain(|kind, _| !self.limits.without.contains(kind));
         climate.replicas = climate.replicas.min(self.limits.replicas_max.unwrap_or(usize::MAX));
         let faults = climate.faults.keys().copied().collect();

@@ -1,8 +1,5 @@
 //! The simulator: it repeats itself exactly, keeps every promise over a fixed set of seeds and a fresh one, and reaches
 //! every rare event that it is there for.
-
-#![expect(clippy::print_stdout, reason = "the seeds, for whoever has to repeat them")]
-
 use std::{
     collections::BTreeMap,
     time::{SystemTime, UNIX_EPOCH},
@@ -49,6 +46,18 @@ fn a_fixed_set_of_seeds_keeps_every_promise_and_reaches_every_rare_event() {
     println!("{reached:#?}");
     let missed: Vec<_> = REACHABLE.iter().filter(|event| !reached.contains_key(*event)).collect();
     assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+#[test]
+fn services_that_are_a_network_apart_keep_every_promise() {
+    for seed in 1..=8 {
+        let report = Simulation::new(seed, STEPS).apart().run();
+        assert_kept(&report);
+    }
+    let run = || Simulation::new(2, STEPS).apart().run_with_story();
+    let (one, other) = (run(), run());
+    let differs = one.story.iter().zip(&other.story).find(|(line, other)| line != other);
+    assert_eq!((differs, one.hash), (None, other.hash));
 }
 
 #[test]

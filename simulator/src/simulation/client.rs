@@ -146,7 +146,12 @@ fn send(
             None => Err(CallError::Stopped),
             Some(desks) => {
                 addressed.thawed().await;
-                let told = ask(&world, &desks, &round, operation, tries, has_key).await;
+                let ended = addressed.ended();
+                let told = tokio::select! {
+                    biased;
+                    told = ask(&world, &desks, &round, operation, tries, has_key) => told,
+                    () = addressed.gone(ended) => Err(CallError::Unknown),
+                };
                 addressed.thawed().await;
                 told
             }
@@ -239,8 +244,7 @@ pub(crate) async fn initialise(world: &World, setup: &Setup) {
     {
         for partition in 0..partitions {
             for command in P::initial(setup, partition) {
-                let mut replicas = (0..world.replicas.len()).cycle();
-                while let Some(replica) = replicas.next() {
+                for replica in (0..world.replicas.len()).cycle() {
                     let desks = world.replicas[replica].desks();
                     if let Some(handle) = desks.as_ref().and_then(&desk)
                         && let Ok(reply) = handle.call(partition, command.clone(), CallOptions::default()).await

@@ -120,7 +120,7 @@ impl Climate {
         let ms = Duration::from_millis;
         let partitions = |random: &mut Random| random.pick(&[1, 1, 2, 3]);
         Self {
-            is_apart: Random::new(seed, "shape", 0).in_thousand(600),
+            is_apart: false,
             replicas: random.pick(&[1, 2, 2, 3]),
             partitions: Partitions {
                 order: partitions(&mut random),

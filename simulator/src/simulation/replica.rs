@@ -73,6 +73,9 @@ pub(crate) struct Replica {
     /// Wakes in the order in which they came; a watch channel of tokio's does not.
     thaw: Notify,
     is_isolated: AtomicBool,
+    /// How many processes have ended.
+    ended: AtomicU64,
+    ending: Notify,
     cuts: Mutex<[Cut; 3]>,
     endings: mpsc::UnboundedSender<Ending>,
     heard: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
@@ -98,6 +101,8 @@ impl Replica {
             is_frozen: AtomicBool::new(false),
             thaw: Notify::new(),
             is_isolated: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
+            ending: Notify::new(),
             cuts: Mutex::default(),
             endings,
             heard: Mutex::new(Some(heard)),
@@ -139,6 +144,17 @@ impl Replica {
 
     pub(crate) fn is_frozen(&self) -> bool {
         self.is_frozen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the process that came after so many others is gone, and with it whoever asked it.
+    pub(crate) async fn gone(&self, ended: u64) {
+        while self.ended() == ended {
+            self.ending.notified().await;
+        }
     }
 
     /// Waits until it is not frozen.
@@ -235,6 +251,8 @@ pub(crate) async fn supervise(world: Arc<World>, number: usize) {
             Ok(_) => stop(&world, process).await,
             Err(halt) => judge(&world, &halt),
         }
+        replica.ended.fetch_add(1, Ordering::Relaxed);
+        replica.ending.notify_waiters();
         // Whatever else was to end it has.
         replica.kill_after(0);
         while endings.try_recv().is_ok() {}

@@ -36,19 +36,22 @@ pub(crate) async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
     }
 }
 
+/// What a fault is about, for the story.
+fn place(kind: FaultKind, replica: usize, service: &impl std::fmt::Display) -> String {
+    match kind {
+        FaultKind::DiskSlow | FaultKind::DiskFull | FaultKind::FlushFails | FaultKind::Failover => service.to_string(),
+        FaultKind::Partition => format!("replica {replica} and {service}"),
+        _ => format!("replica {replica}"),
+    }
+}
+
 async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
     let number = random.below(world.replicas.len());
     let site_number = random.below(world.sites.len());
     let (replica, site) = (&world.replicas[number], &world.sites[site_number]);
     let duration = random.wait(1000);
     let choice = random.between(0, 1_000_000);
-    let place = match kind {
-        FaultKind::DiskSlow | FaultKind::DiskFull | FaultKind::FlushFails | FaultKind::Failover => {
-            site.service.to_string()
-        }
-        FaultKind::Partition => format!("replica {number} and {}", site.service),
-        _ => format!("replica {number}"),
-    };
+    let place = place(kind, number, &site.service);
     world.note(format_args!("{kind}: {place}"));
     match kind {
         FaultKind::ClockJumps => {
@@ -57,7 +60,7 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
         }
         FaultKind::Partition => {
             world.reach("replica cut off from a database");
-            replica.cut(site_number, if choice % 2 == 0 { Cut::Requests } else { Cut::Answers });
+            replica.cut(site_number, if choice.is_multiple_of(2) { Cut::Requests } else { Cut::Answers });
             wait(duration).await;
             replica.cut(site_number, Cut::None);
         }
@@ -70,7 +73,7 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             let other = usize::try_from(choice).unwrap_or_default() % world.replicas.len();
             world.reach("replicas cut off from each other");
             world.network.cut(number, other);
-            if choice % 3 > 0 {
+            if !choice.is_multiple_of(3) {
                 world.network.cut(other, number);
             }
             wait(duration * 3).await;
