@@ -40,6 +40,7 @@ pub mod progress;
 pub mod referee;
 pub mod report;
 mod run;
+mod subject;
 mod threads;
 mod witness;
 

@@ -16,7 +16,8 @@ use crate::{
     prepare::{self, Setup},
     progress::Progress,
     referee::{self, Table, Verdict},
-    run::{Subject, await_ready, durability, parallelism},
+    run::parallelism,
+    subject::{Subject, await_ready, durability},
     witness::{About, Witness},
 };
 

@@ -15,7 +15,7 @@ use crate::{
     history::{self, Final, History, Preface, Recorder, Scribe, entry::FORMAT},
     process::Server,
     report::Machine,
-    run::temporary_directory,
+    subject::temporary_directory,
 };
 
 #[derive(Debug)]

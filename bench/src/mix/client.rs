@@ -134,6 +134,11 @@ impl Client {
         Self { connection: Connection::new(Arc::clone(target), timeout), number, scribe, ended }
     }
 
+    /// How many operations have ended, over all clients.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
+    }
+
     /// Connects, again and again until `until`; false when it could not. Nothing is sent without a connection, so what
     /// could not connect is no operation.
     pub(super) async fn open(&mut self, until: Instant) -> bool {

@@ -8,6 +8,10 @@ pub struct MixOptions {
     #[arg(long, conflicts_with_all = ["rate", "baseline", "hot_item", "orders"], help_heading = "Mixed load")]
     pub mix: bool,
 
+    /// End after so many operations, if that is before the time is over
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Mixed load")]
+    pub mix_operations: Option<u64>,
+
     /// Items, and as many users
     #[arg(long, value_name = "COUNT", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000_000), help_heading = "Mixed load")]
     pub mix_records: u32,
@@ -31,6 +35,14 @@ pub struct MixOptions {
 
 impl Default for MixOptions {
     fn default() -> Self {
-        Self { mix: false, mix_records: 500, mix_hot: 4, mix_hot_percent: 40, mix_stock: 30, mix_credit: 60 }
+        Self {
+            mix: false,
+            mix_operations: None,
+            mix_records: 500,
+            mix_hot: 4,
+            mix_hot_percent: 40,
+            mix_stock: 30,
+            mix_credit: 60,
+        }
     }
 }

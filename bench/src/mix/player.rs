@@ -48,7 +48,8 @@ impl Player {
 
     pub(super) async fn run(mut self, until: Instant) -> Left {
         // Each turn may send several requests; none is sent without a connection.
-        while Instant::now() < until && self.client.open(until).await {
+        let most = self.options.mix_operations.unwrap_or(u64::MAX);
+        while Instant::now() < until && self.client.ended() < most && self.client.open(until).await {
             self.turn().await;
         }
         self.left

@@ -79,8 +79,8 @@ fn headline(verdict: &Verdict) -> (&'static str, String) {
 fn lead(verdict: &Verdict, timeline: &Timeline) -> String {
     let faults = match timeline.outages.len() {
         0 => String::new(),
-        1 => ", through 1 fault".to_owned(),
-        count => format!(", through {count} faults"),
+        1 => ", through 1 fault,".to_owned(),
+        count => format!(", through {count} faults,"),
     };
     let count = indicatif::HumanCount(verdict.operations);
     let what =
@@ -228,8 +228,7 @@ fn environment(page: &mut String, history: &History, verdict: &Verdict) {
         let _ = write!(page, "<div><dt>{}</dt><dd>{}</dd></div>", Escaped(name), Escaped(value));
     };
     say("server", preface.url.clone());
-    let started = preface.started_unix_seconds;
-    say("started", format!("{} (Unix time)", started));
+    say("started", html::utc(preface.started_unix_seconds));
     let machine = &preface.machine;
     say("load from", format!("{} cores, {}, {}", machine.cores, machine.operating_system, machine.architecture));
     for (name, value) in &preface.load {

@@ -182,6 +182,14 @@ fn notes(history: &History) -> Vec<String> {
     notes
 }
 
+fn anomalies(count: u64) -> String {
+    match count {
+        0 => "no anomalies".to_owned(),
+        1 => "1 anomaly".to_owned(),
+        count => format!("{} anomalies", indicatif::HumanCount(count)),
+    }
+}
+
 /// A verdict as a person reads it.
 #[derive(Debug)]
 pub struct Table<'verdict>(pub &'verdict Verdict);
@@ -196,16 +204,16 @@ impl Display for Table<'_> {
         };
         writeln!(
             formatter,
-            "referee      {word}: {} operations, {} paid orders, {} anomalies",
+            "referee      {word}: {} operations, {} paid orders, {}",
             indicatif::HumanCount(verdict.operations),
             indicatif::HumanCount(verdict.sales),
-            verdict.findings_count
+            anomalies(verdict.findings_count)
         )?;
         for check in &verdict.checks {
-            let Check { name, decided, unit, undecided, anomalies, .. } = check;
+            let Check { name, decided, unit, undecided, .. } = check;
             let undecided = if *undecided > 0 { format!(", {undecided} not decided") } else { String::new() };
             let decided = indicatif::HumanCount(*decided);
-            writeln!(formatter, "  {name:<16} {decided} {unit}{undecided}: {anomalies} anomalies")?;
+            writeln!(formatter, "  {name:<16} {decided} {unit}{undecided}: {}", anomalies(check.anomalies))?;
         }
         for (kind, count) in &verdict.findings_by_kind {
             writeln!(formatter, "  {kind}: {count}")?;

@@ -23,11 +23,19 @@ fn options(url: String, directory: &Path) -> Options {
     Options {
         url: Some(url),
         connections: 12,
-        seconds: Duration::from_millis(1_500),
+        // Ends with the operations and not with the time, however busy the machine is.
+        seconds: Duration::from_secs(120),
         settle_seconds: Duration::ZERO,
         history: Some(directory.join("history.jsonl")),
         report: Some(directory.join("report.html")),
-        mix: MixOptions { mix: true, mix_records: 20, mix_hot: 3, mix_hot_percent: 70, ..MixOptions::default() },
+        mix: MixOptions {
+            mix: true,
+            mix_operations: Some(5_000),
+            mix_records: 20,
+            mix_hot: 3,
+            mix_hot_percent: 70,
+            ..MixOptions::default()
+        },
         ..Options::default()
     }
 }

@@ -77,9 +77,10 @@ impl<E: Codec> Inlet<E> {
         drop(self.mailbox.try_send(delivery));
     }
 
-    /// Reads the log from the consumer's cursor to its end.
+    /// Reads the log from the consumer's cursor to where it is known to be: what is added meanwhile is delivered.
     async fn read(&self, peer: &Peer) {
         let mut from = self.tracking.cursor.load(Ordering::Acquire);
+        let known = self.progress.addressed();
         while let Some(entries) = self.read_after(peer, from).await {
             if entries.is_empty() {
                 return;
@@ -91,7 +92,7 @@ impl<E: Codec> Inlet<E> {
                 destinations.contains(self.consumer)
             });
             let next = delivery.to;
-            if self.mailbox.send(delivery).await.is_err() || next == from {
+            if self.mailbox.send(delivery).await.is_err() || next == from || next >= known {
                 return;
             }
             from = next;

@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after a round that failed doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How long a reader of durable events waits for the gate.
-const READ_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a call waits for the gate that has to. Then it has failed, and may be made again.
+const CALL_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Gate {
     durability: Durability,
@@ -82,10 +82,10 @@ impl Gate {
     }
 
     pub(crate) async fn wait_briefly(&self, position: u64) -> Result<()> {
-        let waited = tokio::time::timeout(READ_PATIENCE, self.durability.wait(position)).await;
+        let waited = tokio::time::timeout(CALL_PATIENCE, self.durability.wait(position)).await;
         match waited {
             Ok(passed) => Ok(passed?),
-            Err(_) => Err(Error::Failed(format!("no {} replicas confirm what is in the log", self.replicas))),
+            Err(_) => Err(Error::Failed(format!("fewer than {} replicas confirm what was committed", self.replicas))),
         }
     }
 

@@ -224,7 +224,7 @@ impl Core {
         let Some(gate) = self.gate.as_ref().filter(|_| sequence_of(head) > 0) else { return Ok(0) };
         let position = gate.note(partition, head);
         if self.nodes.is_cluster() {
-            gate.durability().wait(position).await?;
+            gate.wait_briefly(position).await?;
         }
         Ok(position)
     }

@@ -21,6 +21,9 @@ const PORT_TRIES: u32 = 5;
 /// The file of settings in a server's directory.
 const FILE: &str = "server.conf";
 
+/// What a server says whose port somebody else has.
+const TAKEN: &str = "Address already in use";
+
 /// When a server flushes its append-only file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fsync {
@@ -105,7 +108,7 @@ impl Server {
                 Self { kind, options: options.clone(), port, bus_port, dir: dir.clone(), process, _temporary: None };
             match server.wait_until_it_answers() {
                 Ok(()) => return Self { _temporary: temporary, ..server },
-                Err(_) if tries < PORT_TRIES && server.log().contains("Address already in use") => {}
+                Err(_) if tries < PORT_TRIES && server.log().contains(TAKEN) => {}
                 Err(error) => panic!("{kind} does not answer: {error}\n{}", server.log()),
             }
         }
@@ -173,9 +176,16 @@ impl Server {
     /// It does not answer.
     pub fn restart(&mut self) {
         self.kill();
-        self.process = launch(self.kind, &self.dir);
-        if let Err(error) = self.wait_until_it_answers() {
-            panic!("{} does not answer after a restart: {error}\n{}", self.kind, self.log());
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let logged = self.log().len();
+            self.process = launch(self.kind, &self.dir);
+            let Err(error) = self.wait_until_it_answers() else { return };
+            let log = self.log();
+            // A child that the killed process had forked a moment before may still hold its port.
+            let is_taken = log.get(logged..).is_some_and(|log| log.contains(TAKEN));
+            assert!(is_taken && Instant::now() < deadline, "{} does not come back: {error}\n{log}", self.kind);
+            thread::sleep(POLL);
         }
     }
 

@@ -65,7 +65,8 @@ async fn what_a_history_says_falsely_is_found_by_its_operations() {
     for (from, to, named) in [
         // An addition that was answered, of one unit more.
         (r#""op":"add_stock""#, None, "stock_lost"),
-        (r#""op":"checkout""#, Some((r#""outcome":"refused""#, r#""outcome":"succeeded""#)), "succeeded_but_unpaid"),
+        // A paid order that is not paid any more.
+        (r#""final":"order""#, Some((r#""paid":true"#, r#""paid":false"#)), "succeeded_but_unpaid"),
     ] {
         let mut done = false;
         let lines = recorded.lines().map(|line| {

@@ -65,9 +65,15 @@ impl Subject for Servers {
 
     fn effort(&self) -> Effort {
         let effort = Effort::from_environment();
-        // Every call is a flush of a disk, and every crash the start of a server.
-        let histories = effort.histories.div_ceil(30);
-        Effort { histories, operations_max: 30, writers: 4, commits_per_writer: 20, ..effort }
+        // Every call is a flush of a disk, and every crash the start of a server; of a cluster, it takes over two seconds.
+        Effort {
+            histories: effort.histories.div_ceil(40),
+            operations_max: 30,
+            writers: 4,
+            commits_per_writer: 20,
+            claim_timeout: effort.claim_timeout * 4,
+            ..effort
+        }
     }
 }
 
