@@ -84,7 +84,9 @@ pub(crate) async fn run(kind: Kind, options: ServiceOptions) -> Result<(), Error
         }
         StoreAddress::Redis { url, promise } => {
             let password = replica.options.store_password.clone();
-            let opened = RedisOptions { promise, password, ..RedisOptions::new(url, kind.name(), partitions) };
+            let replicas = replica.options.replicas;
+            let opened =
+                RedisOptions { promise, password, replicas, ..RedisOptions::new(url, kind.name(), partitions) };
             let store = open_patiently(opened).await?;
             replica.serve(store.clone(), store).await
         }

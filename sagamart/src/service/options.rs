@@ -166,6 +166,14 @@ pub(crate) struct ServiceOptions {
     #[arg(long, value_name = "PROMISE", default_value = "always", env = "SAGAMART_DURABILITY")]
     durability: Promise,
 
+    /// With --durability replicated: how many replicas of the database must have what an answer depends on; all that a
+    /// failover may promote, or it may lose answers
+    #[arg(
+        long, value_name = "N", default_value = "1", env = "SAGAMART_REPLICAS",
+        value_parser = value_parser!(u32).range(1..=64),
+    )]
+    pub(crate) replicas: u32,
+
     /// Internal addresses of the order service; a name may stand for several
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', env = "SAGAMART_PEER_ORDER")]
     peer_order: Vec<String>,
