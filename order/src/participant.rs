@@ -65,7 +65,7 @@ pub enum Command {
         /// Which order.
         #[n(0)]
         order: OrderId,
-        /// A new name, from which that of the attempt is made if one is begun.
+        /// The request's name, from which that of the attempt is made if one is begun; its copies have the same.
         #[n(1)]
         attempt: CheckoutId,
     },
@@ -275,6 +275,9 @@ impl Orders {
             found.waiting.push(request);
             return Ok(None);
         }
+        if let Some(reason) = found.outcome_of(attempt) {
+            return Ok(Some(Reply::Cancelled(reason.clone())));
+        }
         let Some(lines) = found.merged_lines() else {
             return Ok(Some(Reply::TooLarge));
         };
@@ -308,6 +311,10 @@ fn decide(step: &mut Step<'_, Orders>, checkout: &Checkout, refused: Option<&Rea
     }
     let Some(order) = step.edit(&key)? else { return Ok(()) };
     let waiting = std::mem::take(&mut order.waiting);
+    match refused {
+        None => order.cancelled.clear(),
+        Some(reason) => order.remember(checkout.id, reason.clone()),
+    }
     let (stage, reply, event) = match refused {
         None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout.clone())),
         Some(reason) => {
@@ -368,3 +375,6 @@ fn add_item(
     }
     Ok(Reply::Done)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What the order service keeps: orders.
 
-use contract::{Amount, Checkout, ItemId, Line, OrderId, Quantity, UserId};
+use contract::{Amount, Checkout, CheckoutId, ItemId, Line, OrderId, Quantity, Reason, UserId};
 use saga::{
     Key, Record, RequestId,
     minicbor::{self, Decode, Encode},
@@ -38,6 +38,24 @@ pub enum Stage {
     Paid,
 }
 
+/// An attempt that was decided against.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Cancelled {
+    /// Its name.
+    #[n(0)]
+    pub id: CheckoutId,
+    /// How many attempts had been begun before it.
+    #[n(1)]
+    pub before: u64,
+    /// Why.
+    #[n(2)]
+    pub reason: Reason,
+}
+
+/// Cancelled attempts that an order remembers. A copy of a request that is still under way when its attempt is decided
+/// arrives within seconds; more attempts than these in that time are refused faster than anybody retries.
+const CANCELLED_MAX: usize = 4;
+
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Order {
@@ -56,6 +74,12 @@ pub struct Order {
     /// How many checkouts were begun.
     #[n(4)]
     pub attempts: u64,
+    /// The last attempts that were decided against. A request that begins an attempt may have copies on their way, sent
+    /// because no answer came: whichever is late is told what became of the attempt, and begins no other one, for its
+    /// caller may have been told long ago that nothing is kept.
+    #[n(5)]
+    #[cbor(default)]
+    pub cancelled: Vec<Cancelled>,
     /// Callers that wait for the outcome of the attempt that runs.
     #[cbor(skip)]
     pub waiting: Vec<RequestId>,
@@ -71,8 +95,24 @@ impl Order {
             total_cost: Amount::default(),
             stage: Stage::Open,
             attempts: 0,
+            cancelled: Vec::new(),
             waiting: Vec::new(),
         }
+    }
+
+    /// Why the attempt that a request named `attempt` began was decided against, if it is remembered.
+    #[must_use]
+    pub fn outcome_of(&self, attempt: CheckoutId) -> Option<&Reason> {
+        let same = |cancelled: &&Cancelled| attempt.after_attempts(cancelled.before) == cancelled.id;
+        self.cancelled.iter().find(same).map(|cancelled| &cancelled.reason)
+    }
+
+    /// Remembers that the attempt that runs was decided against.
+    pub fn remember(&mut self, id: CheckoutId, reason: Reason) {
+        if self.cancelled.len() == CANCELLED_MAX {
+            self.cancelled.remove(0);
+        }
+        self.cancelled.push(Cancelled { id, before: self.attempts.saturating_sub(1), reason });
     }
 
     /// The lines with each item once, in the order in which the items first appear; `None` if a sum is too large.

@@ -165,7 +165,7 @@ async fn checkout(
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
-    let attempt = CheckoutId::from_random(rand::random());
+    let attempt = CheckoutId::from_random(key.shared_number().unwrap_or_else(rand::random));
     let command = Command::Checkout { order: order.clone(), attempt };
     let call = call(&desk.handle, partition, command, key, None);
     match tokio::time::timeout(desk.checkout_wait, call).await {

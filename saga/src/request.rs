@@ -181,8 +181,16 @@ impl<P: Participant> Desk<P> {
     }
 
     /// All that are not answered, oldest first, to be asked again because what steps made of them is lost. So is
-    /// what became of those whose patience is over: they are told again.
+    /// what became of those whose patience is over: they are told again. Requests that nobody waits for any more are
+    /// dropped: their callers have asked elsewhere, and may have been answered.
     pub(crate) fn ask_again(&mut self) -> Vec<RequestId> {
+        let is_abandoned = |pending: &Pending<P>| pending.reply_to.iter().all(oneshot::Sender::is_closed);
+        let abandoned: Vec<_> =
+            self.pending.iter().filter(|(_, pending)| is_abandoned(pending)).map(|(id, _)| *id).collect();
+        for id in abandoned {
+            // Nobody is there to be told.
+            drop(self.close(id, Err(CallError::Unknown)));
+        }
         let expires = self.pending.iter().filter_map(|(id, pending)| Some((pending.expires?, *id)));
         self.patience.extend(expires);
         let mut all: Vec<_> = self.pending.keys().copied().collect();

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
 };
 use smol_str::{SmolStr, SmolStrBuilder};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::Problem;
 
@@ -53,6 +53,17 @@ pub struct RequestKey {
 /// [`crate::problem::kinds::MALFORMED`] when the header is there more than once or is not a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Idempotency(pub Option<RequestKey>);
+
+impl Idempotency {
+    /// A number that all copies of one request share: of those that a gateway sends, under a key that it made for the
+    /// purpose, to several replicas because one did not answer. `None` where there is no such key; a client's own key
+    /// may come again for another try.
+    #[must_use]
+    pub fn shared_number(&self) -> Option<u128> {
+        let key = self.0.as_ref().filter(|key| key.retention.is_some())?;
+        Some(xxh3_128(key.key.as_bytes()))
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
     type Rejection = Problem;

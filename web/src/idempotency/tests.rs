@@ -7,7 +7,7 @@ use proptest::{
     prop_assert, prop_assert_eq, proptest,
 };
 
-use super::{HEADER, Idempotency, RequestKey, parse};
+use super::{HEADER, Idempotency, RETENTION, RequestKey, parse};
 use crate::{Problem, problem::kinds};
 
 async fn extract(method: &str, path: &str, values: &[&str]) -> Result<Idempotency, Problem> {
@@ -127,4 +127,26 @@ async fn the_fingerprint_tells_methods_paths_and_queries_apart() {
 async fn the_fingerprint_is_the_one_that_older_versions_stored() {
     let fingerprint = request_key("POST", "/stock/add/7/5?dry=1", "k").await.fingerprint;
     assert_eq!(fingerprint, 7_834_148_739_187_644_904);
+}
+
+#[tokio::test]
+async fn copies_of_a_gateway_share_a_number_and_nobody_else_does() {
+    let with = async |key: &str, retention: Option<&str>| {
+        let mut request = Request::builder().method("POST").uri("/toy").header(&HEADER, key);
+        if let Some(retention) = retention {
+            request = request.header(&RETENTION, retention);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        Idempotency::from_request_parts(&mut parts, &()).await
+    };
+    let one = with("one", Some("60")).await.unwrap();
+    assert_eq!(one.0.as_ref().and_then(|key| key.retention), Some(std::time::Duration::from_secs(60)));
+    assert!(one.shared_number().is_some());
+    assert_eq!(one.shared_number(), with("one", Some("60")).await.unwrap().shared_number());
+    assert_ne!(one.shared_number(), with("other", Some("60")).await.unwrap().shared_number());
+    assert_eq!(with("one", None).await.unwrap().shared_number(), None);
+    for nonsense in ["", "0", "-1", "+5", "1e3", "86401", "60 s", "18446744073709551616"] {
+        let refused = with("one", Some(nonsense)).await.unwrap_err();
+        assert_eq!(refused.kind().slug(), kinds::MALFORMED.slug(), "{nonsense}");
+    }
 }
