@@ -60,6 +60,14 @@ fn services_that_are_a_network_apart_keep_every_promise() {
     assert_eq!((differs, one.hash), (None, other.hash));
 }
 
+/// Seeds that once broke a promise between services a network apart; docs/proof.md says which.
+#[test]
+fn seeds_that_once_failed_keep_every_promise() {
+    for seed in [20138, 20246, 20276] {
+        assert_kept(&Simulation::new(seed, 100).apart().run());
+    }
+}
+
 #[test]
 fn seeds_that_nobody_has_tried_keep_every_promise() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");

@@ -24,8 +24,9 @@ const LOOKING_MAX: Duration = Duration::from_secs(8);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// How long a key of the engine's own is remembered: longer than a request is asked again.
-const OWN_KEY_RETENTION: Duration = Duration::from_secs(60);
+/// How long a key of the engine's own is remembered: far longer than a request is asked again, so that clocks may differ by
+/// minutes.
+const OWN_KEY_RETENTION: Duration = Duration::from_secs(15 * 60);
 
 /// Asks whoever looks after a partition.
 pub(crate) struct Router {

@@ -382,7 +382,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         for delivery in &batch.deliveries {
             let Some(fault) = &delivery.fault else { continue };
             let here = self.sources.get(delivery.source).is_some_and(|source| source.cursor == delivery.from);
-            if here && self.head_in_store().await == Some(self.head) {
+            if here && self.head_in_store().await? == Some(self.head) {
                 return Err(self.halted(fault.as_ref()));
             }
         }

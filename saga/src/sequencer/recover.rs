@@ -244,7 +244,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let (partition, from, visibility) = (source.log.partition, source.cursor, source.visibility);
         match reader.read_log(partition, from, READ_LIMIT, visibility).await {
             Ok(entries) if entries.is_empty() => Ok(None),
-            Ok(entries) if self.is_outrun_by(&entries, from).await => {
+            Ok(entries) if self.is_outrun_by(&entries, from).await? => {
                 self.start_over(&Error::Conflict).await?;
                 Ok(Some(Batch { requests: self.desk.ask_again(), ..Batch::default() }))
             }
@@ -264,7 +264,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Takes notice of another writer, which a partition that has nothing to commit would not meet: callers may wait
     /// for what that one did, and its deadlines are this one's should it be gone.
     pub(super) async fn follow_other_writers(&mut self) -> Result<(), Halt> {
-        if self.head_in_store().await.is_none_or(|head| head == self.head) {
+        if self.head_in_store().await?.is_none_or(|head| head == self.head) {
             return Ok(());
         }
         self.start_over(&Error::Conflict).await?;
@@ -274,15 +274,19 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     /// Whether a gap in a log is there because another writer of this partition consumed what is missing, so that it
     /// was trimmed; or may be, for all that a store that does not answer lets one know.
-    async fn is_outrun_by(&self, entries: &[LogEntry], cursor: u64) -> bool {
+    async fn is_outrun_by(&self, entries: &[LogEntry], cursor: u64) -> Result<bool, Halt> {
         let gap = entries.first().is_some_and(|entry| Succession::of(cursor, entry.position) == Succession::Gap);
-        gap && self.head_in_store().await != Some(self.head)
+        Ok(gap && self.head_in_store().await? != Some(self.head))
     }
 
-    /// `None` where the store does not answer.
-    pub(super) async fn head_in_store(&self) -> Option<u64> {
-        let loaded = self.store.load(self.log.partition, &[]).await;
-        loaded.ok().map(|snapshot| snapshot.head)
+    /// `None` where the store does not answer. One that is poisoned must not be waited for, by whoever has nothing to
+    /// commit either.
+    pub(super) async fn head_in_store(&self) -> Result<Option<u64>, Halt> {
+        match self.store.load(self.log.partition, &[]).await {
+            Ok(snapshot) => Ok(Some(snapshot.head)),
+            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The answer of a call to the store, or `None` after a pause when the call is worth another try.
