@@ -73,8 +73,10 @@ async fn a_request_is_answered_once() {
 async fn those_whose_patience_is_over_are_named_once_unless_they_have_to_be_asked_again() {
     let mut desk = Desk::new();
     let patience = |ms| Some(Duration::from_millis(ms));
+    let mut replies = Vec::new();
     let ids = [patience(20), None, patience(10), patience(30)].map(|patience| {
-        let (request, _reply) = request(None, patience);
+        let (request, reply) = request(None, patience);
+        replies.push(reply);
         desk.admit(request).expect("work of its own")
     });
     let [slow, _endless, fast, answered] = ids;
@@ -86,4 +88,19 @@ async fn those_whose_patience_is_over_are_named_once_unless_they_have_to_be_aske
     assert_eq!(desk.expired(start + Duration::from_millis(40), 9), []);
     assert_eq!(desk.ask_again(), &ids[..3], "in the order in which they came");
     assert_eq!(desk.expired(start + Duration::from_millis(40), 9), [fast, slow]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_waits_for_is_not_asked_again() {
+    let mut desk = Desk::new();
+    let (gone, reply) = request(None, Some(Duration::from_millis(5)));
+    desk.admit(gone).expect("work of its own");
+    drop(reply);
+    let (kept, _reply) = request(Some(("key", 1)), None);
+    let kept = desk.admit(kept).expect("work of its own");
+    let (joining, joined) = request(Some(("key", 1)), None);
+    assert_eq!(desk.admit(joining), None);
+    drop(joined);
+    assert_eq!(desk.ask_again(), [kept], "one of those who wait for it is still there");
+    assert_eq!(desk.len(), 1);
 }
