@@ -201,7 +201,7 @@ impl Participant for Orders {
         }
     }
 
-    fn prefetch(&self, input: &Input<'_, Self>, keys: &mut Vec<OrderKey>) {
+    fn prefetch(&self, input: &Input<'_, Self>, _: Partition, _: Partition, keys: &mut Vec<OrderKey>) {
         match input {
             Input::Command { command, .. } => match command {
                 Command::Initialise { orders } => keys.extend(orders.iter().map(|new| OrderKey(new.order.clone()))),

@@ -141,7 +141,7 @@ impl Participant for Payment {
         }
     }
 
-    fn prefetch(&self, input: &Input<'_, Self>, keys: &mut Vec<PaymentKey>) {
+    fn prefetch(&self, input: &Input<'_, Self>, _: Partition, _: Partition, keys: &mut Vec<PaymentKey>) {
         match input {
             Input::Command { command, .. } => match command {
                 Command::Initialise { users, .. } => keys.extend(users.iter().cloned().map(PaymentKey::User)),
@@ -151,11 +151,7 @@ impl Participant for Payment {
                 | Command::AddFunds { user, .. }
                 | Command::Pay { user, .. } => keys.push(PaymentKey::User(user.clone())),
             },
-            Input::Event(event) => {
-                let checkout = event.checkout();
-                keys.push(PaymentKey::Checkout(checkout.id));
-                keys.push(PaymentKey::User(checkout.user.clone()));
-            }
+            Input::Event(event) => keys.push(PaymentKey::User(event.checkout().user.clone())),
             Input::Expired { .. } | Input::Deadline(_) => {}
         }
     }

@@ -29,6 +29,16 @@ impl Key for PaymentKey {
             }
         }
     }
+
+    fn is_resident(&self) -> bool {
+        matches!(self, Self::Checkout(_))
+    }
+
+    fn read_resident(bytes: &[u8]) -> Option<Self> {
+        let (kind, checkout) = bytes.split_first()?;
+        let bits = checkout.try_into().ok().map(u128::from_be_bytes)?;
+        (*kind == b'c').then(|| Self::Checkout(CheckoutId::from_random(bits)))
+    }
 }
 
 /// A record.

@@ -10,6 +10,7 @@
 //! # impl MyStore { async fn open(_: &str) -> Self { Self } }
 //! # impl Store for MyStore {
 //! #     async fn load(&self, _: Partition, _: &[bytes::Bytes]) -> store::Result<store::Snapshot> { unimplemented!() }
+//! #     async fn residents(&self, _: Partition) -> store::Result<store::Residents> { unimplemented!() }
 //! #     async fn commit(&self, _: Partition, _: store::Commit) -> store::Result<store::Committed> { unimplemented!() }
 //! #     async fn read_log(
 //! #         &self, _: Partition, _: u64, _: usize, _: store::Visibility,
@@ -85,7 +86,7 @@ pub use races::{
 };
 pub use records::{
     a_big_batch_is_applied_whole, a_load_answers_in_the_order_asked, keys_and_values_of_any_bytes_are_kept,
-    keys_and_values_of_every_size_are_kept, records_are_put_overwritten_and_removed,
+    keys_and_values_of_every_size_are_kept, records_are_put_overwritten_and_removed, residents_are_read_all_at_once,
 };
 
 /// How many partitions, from 0, the suite uses of each store.
@@ -327,6 +328,7 @@ macro_rules! conformance_tests {
             partitions_are_apart
             records_are_put_overwritten_and_removed
             a_load_answers_in_the_order_asked
+            residents_are_read_all_at_once
             keys_and_values_of_every_size_are_kept
             keys_and_values_of_any_bytes_are_kept
             a_big_batch_is_applied_whole

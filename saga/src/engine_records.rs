@@ -2,7 +2,7 @@
 //! queue in which they expire, and marks of the writers.
 //!
 //! ```text
-//!  'd' + key      a participant's record
+//!  'd' + key      a participant's record                   '*'  one that is resident
 //!  'a' + key      the answer to the request with this idempotency key
 //!  'q' + number   which key is the number-th to expire        'b'  the queue's bounds
 //!  'r' + number   the same for keys with a time of their own  'c'  that queue's bounds
@@ -14,7 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
-use crate::participant::{Key, Record};
+use crate::{
+    participant::{Key, Record},
+    store::RESIDENT,
+};
 
 /// Which queue an answer waits in to be forgotten. Each is in the order of expiry, or nearly so: times of one's own are
 /// short.
@@ -58,7 +61,7 @@ impl Key for EngineKey {
 
 /// The bytes of a participant's key in the store.
 pub(crate) fn write_domain_key(key: &impl Key, out: &mut Vec<u8>) {
-    out.push(b'd');
+    out.push(if key.is_resident() { RESIDENT } else { b'd' });
     key.write_to(out);
 }
 

@@ -20,7 +20,7 @@
 //!   records that are dropped exactly when nothing can come any more.
 //! - **Deadlines** ([`Deadline`]), rebuilt from the log after a crash.
 //! - **Idempotency keys** ([`IdempotencyKey`]): a repeated request takes effect once and gets the same reply.
-//! - **Any store** with three methods ([`store`]): correctness rests on its comparison of heads alone, never on leases,
+//! - **Any store** with four methods ([`store`]): correctness rests on its comparison of heads alone, never on leases,
 //!   membership or clocks, so several processes may share a partition. The feature `conformance` has the suite of tests
 //!   that a store must pass.
 //! - **Testable**: the same step runs in the engine, in [`Solo`] for property tests and model checkers, and faults are

@@ -97,6 +97,8 @@ pub(crate) struct Source {
     pub(crate) cursor: u64,
     /// The cursor in the last commit.
     pub(crate) committed: u64,
+    /// The cursor when the source was found to be behind, with nothing in the mailbox.
+    pub(crate) stalled_at: Option<u64>,
 }
 
 impl Source {
@@ -120,6 +122,14 @@ impl Source {
         let addressed = self.progress.addressed();
         // A new epoch alone is no event.
         addressed > self.cursor && sequence_of(addressed) != sequence_of(self.cursor)
+    }
+
+    /// Whether a delivery seems to be lost: the source was behind at the last look, is behind now, and has not moved
+    /// meanwhile. One that is only on its way is there by then. `idle`: there is nothing in the mailbox.
+    pub(crate) fn is_stalled(&mut self, idle: bool) -> bool {
+        let now = (idle && self.is_behind()).then_some(self.cursor);
+        let before = std::mem::replace(&mut self.stalled_at, now);
+        now.is_some() && before == now
     }
 
     /// Has a log read that another task reads, from the cursor on.

@@ -31,6 +31,19 @@ pub struct RequestId(pub u64);
 pub trait Key: Clone + Eq + Ord + Hash + Debug + Send + Sync + 'static {
     /// Appends the bytes the store knows the record by; different keys, different bytes. At most 120 bytes.
     fn write_to(&self, out: &mut Vec<u8>);
+
+    /// Whether the record is *resident*: one of a kind that is few at any time and comes and goes, such as a record for
+    /// every open saga. The engine has all of them in memory, always, so that it need not ask the store for those
+    /// that are not there yet. Never change it for a key while data exists.
+    fn is_resident(&self) -> bool {
+        false
+    }
+
+    /// The resident key of which [`Self::write_to`] wrote these bytes. Needed where there are any.
+    fn read_resident(bytes: &[u8]) -> Option<Self> {
+        let _ = bytes;
+        None
+    }
 }
 
 impl Key for String {
@@ -187,9 +200,16 @@ pub trait Participant: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Names records that the step will surely need, so that a batch can load them in one go. A hint.
-    fn prefetch(&self, input: &Input<'_, Self>, keys: &mut Vec<Self::Key>) {
-        let _ = (input, keys);
+    /// Names records that the step will surely need in `partition`, so that a batch can load them in one go. A hint, but
+    /// one that costs a look into the store for each record that is not in memory.
+    fn prefetch(
+        &self,
+        input: &Input<'_, Self>,
+        partition: Partition,
+        partitions: Partition,
+        keys: &mut Vec<Self::Key>,
+    ) {
+        let _ = (input, partition, partitions, keys);
     }
 
     /// Told of every own event once it is committed. For metrics: nothing may depend on it.

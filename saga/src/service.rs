@@ -161,7 +161,18 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
             consumers.push(Some(consumer));
             let (log, reader, ack) = (log.clone(), Some(Arc::clone(reader)), acks.add());
             let tracking = Arc::<Tracking>::default();
-            seat.sources.push(Source { log, reader, tracking, visibility, ack, progress, cursor: 0, committed: 0 });
+            let (cursor, committed, stalled_at) = (0, 0, None);
+            seat.sources.push(Source {
+                log,
+                reader,
+                tracking,
+                visibility,
+                ack,
+                progress,
+                cursor,
+                committed,
+                stalled_at,
+            });
         }
         let route = route_to(Arc::clone(&self.participant), self.handle.partitions());
         Link { route, shares_fate, consumers }

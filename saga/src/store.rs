@@ -1,4 +1,4 @@
-//! The port every store implements: three methods, no knowledge of any domain.
+//! The port every store implements: four methods, no knowledge of any domain.
 //!
 //! A store keeps, for each partition of one service, a *head* (how many commits it has had), records by key, an
 //! event log numbered densely from 1, and the cursors that say how far the partition has consumed other logs.
@@ -12,6 +12,9 @@
 //!   head ◀──────────────────────── sequencer ────────────────────────────────▶ head + 1, or Conflict
 //!   cursors, log positions, records           writes + events + cursors + trim, all or nothing
 //! ```
+//!
+//! Records whose key begins with [`RESIDENT`] are few, come and go, and are wanted all together by whoever takes a
+//! partition over; a store had better keep them where they can be read without passing by all the others.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -81,6 +84,19 @@ pub struct Write {
     /// The new value, or `None` to remove the record.
     pub value: Option<Bytes>,
 }
+
+/// Every resident record of a partition at one head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Residents {
+    /// How many commits the partition has had.
+    pub head: u64,
+    /// Keys and values, in any order.
+    pub records: Vec<(Bytes, Bytes)>,
+}
+
+/// What the key of a *resident* record begins with: one of those that [`Store::residents`] reads all at once. In every
+/// other respect they are records like any other.
+pub const RESIDENT: u8 = b'*';
 
 /// The longest key a store must accept.
 pub const KEY_BYTES_MAX: usize = 160;
@@ -162,6 +178,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::Failed`] or [`Error::Poisoned`].
     fn load(&self, partition: Partition, keys: &[Bytes]) -> impl Future<Output = Result<Snapshot>> + Send;
+
+    /// Reads the head and every record whose key begins with [`RESIDENT`], all of one moment.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] or [`Error::Poisoned`].
+    fn residents(&self, partition: Partition) -> impl Future<Output = Result<Residents>> + Send;
 
     /// Applies `commit` whole and raises the head by one, if the head still is `commit.expected_head`.
     ///

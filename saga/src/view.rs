@@ -6,12 +6,14 @@
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
-    hash::Hash,
 };
 
 use foldhash::fast::FixedState;
 
-use crate::{Missing, Participant, Partition, RequestId, Timestamp, participant::Record};
+use crate::{
+    Missing, Participant, Partition, RequestId, Timestamp,
+    participant::{Key, Record},
+};
 
 #[derive(Clone, Debug)]
 struct Slot<R> {
@@ -49,11 +51,11 @@ pub(crate) struct View<K, R> {
     dirty: Vec<K>,
     missing: Vec<K>,
     step: u64,
-    /// A complete view never misses: what it does not hold does not exist.
+    /// A complete view never misses: what it does not hold does not exist. Of resident records every view is complete.
     complete: bool,
 }
 
-impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
+impl<K: Key, R: Record> View<K, R> {
     pub(crate) fn new(complete: bool) -> Self {
         Self {
             slots: HashMap::with_hasher(FixedState::default()),
@@ -101,7 +103,7 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
     }
 
     pub(crate) fn holds(&self, key: &K) -> bool {
-        self.complete || self.slots.contains_key(key)
+        self.complete || key.is_resident() || self.slots.contains_key(key)
     }
 
     /// Adds what the store holds under `key`, unless the view knows better.
@@ -119,7 +121,7 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
                 slot.used = true;
                 Ok(slot.record.as_ref())
             }
-            None if self.complete => Ok(None),
+            None if self.complete || key.is_resident() => Ok(None),
             None => {
                 self.missing.push(key.clone());
                 Err(Missing)
@@ -129,7 +131,7 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
 
     pub(crate) fn edit(&mut self, key: &K) -> Result<Option<&mut R>, Missing> {
         let Some(slot) = self.slots.get_mut(key) else {
-            if self.complete {
+            if self.complete || key.is_resident() {
                 return Ok(None);
             }
             self.missing.push(key.clone());
@@ -202,7 +204,8 @@ impl<K: Clone + Eq + Hash, R: Record> View<K, R> {
             }
             let Some((key, turn)) = self.hand.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.turn == turn) else { continue };
-            let needed = slot.dirty || slot.used || slot.record.as_ref().is_some_and(Record::is_pinned);
+            let stays = |record: &R| record.is_pinned() || key.is_resident();
+            let needed = slot.dirty || slot.used || slot.record.as_ref().is_some_and(stays);
             if !crowded || needed {
                 slot.used &= !crowded;
                 self.hand.push_back((key, turn));

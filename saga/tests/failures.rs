@@ -18,7 +18,7 @@ use common::{
 };
 use saga::{
     CallOptions, Durability, Partition, Settings, Store,
-    store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 use store_memory::{Fault, Kind, MemoryStore, Persistence::Immediate};
 use tokio::time::Instant;
@@ -159,6 +159,10 @@ struct Belated {
 impl Store for Belated {
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         self.store.load(partition, keys).await
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        self.store.residents(partition).await
     }
 
     async fn commit(&self, partition: Partition, commit: Commit) -> Result<Committed> {

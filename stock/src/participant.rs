@@ -1,6 +1,6 @@
 //! Stock's part in a checkout, and its own commands: pure steps.
 
-use contract::{Amount, Checkout, CheckoutId, Event, ItemId, Reason, Station};
+use contract::{Amount, Checkout, CheckoutId, Event, ItemId, Line, Reason, Station};
 use saga::{
     Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step,
     hold::{self, Claim, Hold, Ledger, Pool, Refusal, Word},
@@ -119,10 +119,13 @@ impl Default for Stock {
     }
 }
 
+fn partition_of_item(item: &ItemId, partitions: Partition) -> Partition {
+    partition_of(item.as_str().as_bytes(), partitions)
+}
+
 /// The stock partitions that a checkout visits, in the one order in which all checkouts lock.
 fn walk(checkout: &Checkout, partitions: Partition) -> Vec<Partition> {
-    let of_line = |line: &contract::Line| partition_of(line.item.as_str().as_bytes(), partitions);
-    let mut walk: Vec<_> = checkout.lines.iter().map(of_line).collect();
+    let mut walk: Vec<_> = checkout.lines.iter().map(|line| partition_of_item(&line.item, partitions)).collect();
     walk.sort_unstable();
     walk.dedup();
     walk
@@ -169,7 +172,7 @@ impl Participant for Stock {
         }
     }
 
-    fn prefetch(&self, input: &Input<'_, Self>, keys: &mut Vec<StockKey>) {
+    fn prefetch(&self, input: &Input<'_, Self>, partition: Partition, partitions: Partition, keys: &mut Vec<StockKey>) {
         match input {
             Input::Command { command, .. } => match command {
                 Command::Initialise { items, .. } => keys.extend(items.iter().cloned().map(StockKey::Item)),
@@ -180,9 +183,9 @@ impl Participant for Stock {
                 | Command::Subtract { item, .. } => keys.push(StockKey::Item(item.clone())),
             },
             Input::Event(event) => {
-                let checkout = event.checkout();
-                keys.push(StockKey::Checkout(checkout.id));
-                keys.extend(checkout.lines.iter().map(|line| StockKey::Item(line.item.clone())));
+                let here = |line: &&Line| partition_of_item(&line.item, partitions) == partition;
+                let lines = event.checkout().lines.iter().filter(here);
+                keys.extend(lines.map(|line| StockKey::Item(line.item.clone())));
             }
             Input::Expired { .. } | Input::Deadline(_) => {}
         }
@@ -279,7 +282,7 @@ impl Shelf<'_, '_> {
     fn claims(&self, checkout: &Checkout) -> Vec<Claim<ItemId>> {
         let (own, partitions) = (self.step.partition(), self.step.partitions());
         let lines = checkout.lines.iter();
-        let here = lines.filter(|line| partition_of(line.item.as_str().as_bytes(), partitions) == own);
+        let here = lines.filter(|line| partition_of_item(&line.item, partitions) == own);
         here.map(|line| Claim::new(line.item.clone(), line.quantity.get())).collect()
     }
 }

@@ -216,7 +216,7 @@ impl Change {
 
 fn write(key: u8, length: Option<u16>, salt: u8) -> Write {
     Write {
-        key: bytes(format!("key-{key}")),
+        key: bytes(format!("{}key-{key}", if key.is_multiple_of(3) { "*" } else { "" })),
         value: length.map(|length| -> Bytes { pattern(usize::from(length), salt) }),
     }
 }

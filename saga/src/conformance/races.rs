@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Partition, Store,
-    store::{Commit, Error, Visibility},
+    store::{Commit, Error, Residents, Visibility},
 };
 
 /// Of any number of tasks that commit to one partition exactly one wins each head: none is won twice or left out, and
@@ -149,7 +149,8 @@ pub async fn partitions_are_written_at_the_same_time<S: Subject>(subject: &S) ->
 pub async fn a_load_shows_one_moment<S: Subject>(subject: &S) -> Outcome {
     let store = Arc::new(subject.fresh().await);
     let commits = subject.effort().commits_per_writer;
-    let keys: Vec<Bytes> = (0..8).map(|index| bytes(format!("key-{index}"))).collect();
+    let name = |index| bytes(format!("{}key-{index}", if index < 4 { "" } else { "*" }));
+    let keys: Vec<Bytes> = (0..8).map(name).collect();
     let mut tasks = JoinSet::new();
     for partition in 0..2 {
         tasks.spawn({
@@ -200,11 +201,24 @@ async fn watch_moments<T: Store>(
         for cursor in &snapshot.cursors {
             ensure_eq!(cursor.position, head, "cursor {} loaded with head {head}", cursor.log);
         }
-        head_before = head;
+        head_before = watch_residents(store, partition, head).await?;
         loads += 1;
         yield_unevenly(loads).await;
     }
     Ok(())
+}
+
+/// The same for resident records. Returns the head that they are of.
+async fn watch_residents<T: Store>(store: &T, partition: Partition, head_before: u64) -> Result<u64, Violation> {
+    let Residents { head, records } = store.residents(partition).await?;
+    ensure!(head >= head_before, "residents of head {head} read after head {head_before}");
+    let written = bytes(head.to_string());
+    let count = if head > 0 { 4 } else { 0 };
+    ensure!(
+        records.len() == count && records.iter().all(|(_, value)| *value == written),
+        "{count} residents of head {head} wanted, found {records:?}"
+    );
+    Ok(head)
 }
 
 /// Lets others run, not every time as often: tasks that share one thread would fall into step and only ever meet at

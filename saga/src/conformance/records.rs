@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Outcome, Subject,
+    Outcome, Reopen, Subject,
     fixture::{bytes, ensure_eq, pattern, put, remove, writes_only},
     world::{Place, World},
 };
@@ -51,6 +51,31 @@ pub async fn a_load_answers_in_the_order_asked<S: Subject>(subject: &S) -> Outco
         world.at(HERE).check_snapshot(0, &keys, snapshot)?;
     }
     Ok(())
+}
+
+/// Records whose key begins with [`RESIDENT`](crate::store::RESIDENT) are read all at once, and no others, as they are
+/// now; a load has them too.
+pub async fn residents_are_read_all_at_once<S: Subject>(subject: &S) -> Outcome {
+    let store = subject.fresh().await;
+    let mut world = World::new(subject.known_differences());
+    let many = (0..300).map(|index| put(format!("*many-{index}"), format!("value-{index}")));
+    let steps = [
+        vec![remove("*a")],
+        vec![put("*a", "1"), put("b", "1"), put("a", "1"), put("*", ""), put("+c", "1"), put("a*", "1")],
+        vec![put("*a", "longer than before"), put("*b", "1"), remove("*")],
+        vec![remove("*a"), put("*c", "2"), put(vec![b'*', 0xff, 0], "any bytes")],
+        vec![put("*a", "again"), remove("*b"), remove("b")],
+        many.collect(),
+        (0..300).filter(|index| index % 7 != 0).map(|index| remove(format!("*many-{index}"))).collect(),
+    ];
+    for writes in steps {
+        world.commit(&store, HERE, writes_only(writes)).await?;
+        world.check_place(&store, HERE).await?;
+        world.check_place(&store, (0, 1)).await?;
+    }
+    let store = subject.reopen(store, Reopen::Clean).await;
+    world.close();
+    world.check_place(&store, HERE).await
 }
 
 /// Keys up to [`KEY_BYTES_MAX`] and values up to [`VALUE_BYTES_MAX`], the empty value too, come back as they were.

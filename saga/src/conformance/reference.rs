@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     LogName, Partition, Store,
-    store::{Commit, LogEntry, Snapshot, Visibility},
+    store::{Commit, LogEntry, RESIDENT, Residents, Snapshot, Visibility},
 };
 
 /// One partition as it should be after a number of commits.
@@ -47,7 +47,7 @@ impl Reference {
     /// so that no two states in a row look alike.
     pub(super) fn next_commit(&self, salt: &str) -> Commit {
         let turn = self.head + 1;
-        let key = bytes(format!("key-{}", turn % 5));
+        let key = bytes(format!("{}key-{}", if turn.is_multiple_of(3) { "*" } else { "" }, turn % 5));
         let write = if turn.is_multiple_of(7) { remove(key) } else { put(key, bytes(format!("{salt}-{turn}"))) };
         let events = (0..turn % 3).map(|index| bytes(format!("{salt}-{turn}-{index}")));
         Commit {
@@ -70,6 +70,7 @@ impl Reference {
         keys.push(bytes("a key that nobody ever wrote"));
         let snapshot = store.load(partition, &keys).await?;
         self.check_snapshot(partition, &keys, snapshot)?;
+        self.check_residents(partition, store.residents(partition).await?)?;
         let log = whole_log(store, partition, Visibility::Committed).await?;
         self.check_log(partition, &log, differences)
     }
@@ -98,6 +99,27 @@ impl Reference {
                 Short(found.as_ref())
             );
         }
+        Ok(())
+    }
+
+    pub(super) fn check_residents(&self, partition: Partition, residents: Residents) -> Result<(), Violation> {
+        ensure_eq!(residents.head, self.head, "head of partition {partition} beside its resident records");
+        let mut found = residents.records;
+        found.sort();
+        let resident = |(key, value): (&Bytes, &Option<Bytes>)| {
+            let value = value.clone().filter(|_| key.first() == Some(&RESIDENT))?;
+            Some((key.clone(), value))
+        };
+        let wanted: Vec<(Bytes, Bytes)> = self.records.iter().filter_map(resident).collect();
+        let brief = |records: &[(Bytes, Bytes)]| -> String {
+            records.iter().map(|(key, value)| format!("{:?}: {:?}, ", Short(Some(key)), Short(Some(value)))).collect()
+        };
+        ensure!(
+            found == wanted,
+            "resident records of partition {partition}: wanted {}found {}",
+            brief(&wanted),
+            brief(&found)
+        );
         Ok(())
     }
 

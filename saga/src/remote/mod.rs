@@ -205,6 +205,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
                 progress,
                 cursor: 0,
                 committed: 0,
+                stalled_at: None,
             });
             inlet
         };

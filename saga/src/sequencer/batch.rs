@@ -174,14 +174,15 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 
     async fn prefetch(&mut self, batch: &Batch<P>) -> store::Result<()> {
         let mut keys = Vec::new();
+        let (partition, partitions) = (self.log.partition, self.partitions);
         for delivery in &batch.deliveries {
             for (_, event) in &delivery.events {
-                self.participant.prefetch(&Input::Event(event.as_ref()), &mut keys);
+                self.participant.prefetch(&Input::Event(event.as_ref()), partition, partitions, &mut keys);
             }
         }
         for &request in &batch.requests {
             if let Some(Ask::Command(command)) = self.desk.get(request).map(|pending| &pending.ask) {
-                self.participant.prefetch(&Input::Command { request, command }, &mut keys);
+                self.participant.prefetch(&Input::Command { request, command }, partition, partitions, &mut keys);
             }
         }
         keys.retain(|key| !self.records.holds(key));

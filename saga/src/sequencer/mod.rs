@@ -307,12 +307,17 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     async fn look_around(&mut self, batch: &mut Batch<P>) -> Result<(), Halt> {
         let now = Instant::now();
         self.looked_at = now;
-        for source in self.sources.iter().filter(|source| source.reader.is_none()) {
-            if now >= self.poll_at || (self.mailbox.is_empty() && source.is_behind()) {
-                source.have_read();
+        let (idle, poll) = (self.mailbox.is_empty(), now >= self.poll_at);
+        let mut stalled = false;
+        for source in &mut self.sources {
+            let is_stalled = source.is_stalled(idle);
+            match source.reader {
+                Some(_) => stalled |= is_stalled,
+                None if is_stalled || poll => source.have_read(),
+                None => {}
             }
         }
-        if now >= self.poll_at {
+        if poll {
             self.poll_at = now + self.settings.poll;
             self.follow_other_writers().await?;
             self.catch_up().await?;
@@ -324,7 +329,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
                 }
             }
             link::send(&mut skips, self.settings.delivery_fault);
-        } else if self.has_missed_events() {
+        } else if stalled {
             self.catch_up().await?;
         }
         // Last, for what was read from the logs may have decided a saga or answered a request.
@@ -333,10 +338,6 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         batch.expired = self.desk.expired(now, limit);
         self.report();
         Ok(())
-    }
-
-    fn has_missed_events(&self) -> bool {
-        self.mailbox.is_empty() && self.sources.iter().any(|source| source.reader.is_some() && source.is_behind())
     }
 
     /// Lets out what has become durable.

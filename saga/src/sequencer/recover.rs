@@ -135,15 +135,20 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         let keys = [EngineKey::QueueBounds(Queue::Usual), EngineKey::QueueBounds(Queue::Brief), EngineKey::Writers];
         let names: Vec<_> = keys.iter().map(|key| store_key(|out| key.write_to(out))).collect();
         let mut delay = BACKOFF.0;
-        let (snapshot, log) = loop {
+        let (snapshot, residents, log) = loop {
             let loaded = self.store.load(self.log.partition, &names).await;
             let Some(snapshot) = self.tried(loaded, &mut delay).await? else {
                 continue;
             };
+            let residents = self.store.residents(self.log.partition).await;
+            let Some(residents) = self.tried(residents, &mut delay).await? else {
+                continue;
+            };
             let log = self.read_own_log().await?;
-            // The log must be the snapshot's: another writer may have come in between.
-            if log.last().is_none_or(|last| sequence_of(last.position) == sequence_of(snapshot.log_end)) {
-                break (snapshot, log);
+            // All must be of one head: another writer may have come in between.
+            let same_head = residents.head == snapshot.head;
+            if same_head && log.last().is_none_or(|last| sequence_of(last.position) == sequence_of(snapshot.log_end)) {
+                break (snapshot, residents, log);
             }
         };
         self.adopt(&snapshot);
@@ -151,6 +156,14 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             let record = value.map(|value| EngineRecord::decode_from(&value)).transpose();
             let record = record.map_err(|error| self.halted(error.to_string()))?;
             self.own.insert_loaded(key, record);
+        }
+        for (key, value) in residents.records {
+            let key = key.get(1..).and_then(P::Key::read_resident);
+            let record = P::Record::decode_from(&value).map_err(|error| self.halted(error.to_string()))?;
+            match key {
+                Some(key) => self.records.insert_loaded(key, Some(record)),
+                None => return Err(self.halted("a resident record has a key that cannot be read")),
+            }
         }
         self.rebuild_timers(log)?;
         self.well();

@@ -3,12 +3,32 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::View;
-use crate::{Missing, participant::Record};
+use crate::{
+    Missing,
+    participant::{Key, Record},
+};
 
 /// Pinned from 100 on.
 impl Record for u64 {
     fn is_pinned(&self) -> bool {
         *self >= 100
+    }
+}
+
+/// Resident where it begins with a star.
+impl Key for &'static str {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn is_resident(&self) -> bool {
+        self.starts_with('*')
+    }
+}
+
+impl Key for u8 {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        out.push(*self);
     }
 }
 
@@ -107,9 +127,35 @@ fn eviction_spares_what_is_dirty_pinned_or_in_use() {
 }
 
 #[test]
+fn residents_never_miss_and_never_leave() {
+    let mut view = view_of(&[("*held", 1), ("other", 2)]);
+    assert_eq!(view.get(&"*unknown"), Ok(None));
+    assert_eq!(view.edit(&"*unknown"), Ok(None));
+    assert!(view.holds(&"*unknown") && view.take_missing().is_empty());
+    view.set("*new", Some(3));
+    view.undo_step();
+    assert_eq!(view.get(&"*new"), Ok(None));
+    assert_eq!(view.len(), 2);
+    view.begin_step();
+    view.set("*new", Some(4));
+    assert_eq!(drained(&mut view), [("*new", Some(4))]);
+    for _ in 0..4 {
+        view.evict(0);
+    }
+    assert_eq!(view.get(&"*held"), Ok(Some(&1)));
+    assert_eq!(view.get(&"*new"), Ok(Some(&4)));
+    assert!(!view.holds(&"other"));
+    view.begin_step();
+    view.set("*held", None);
+    assert_eq!(drained(&mut view), [("*held", None)]);
+    assert_eq!(view.get(&"*held"), Ok(None));
+    assert_eq!(view.len(), 1);
+}
+
+#[test]
 fn steps_that_are_run_again_leave_no_more_to_evict() {
     let mut view = View::new(false);
-    for key in 0..100_u64 {
+    for key in 0..100_u8 {
         for _ in 0..5 {
             view.begin_step();
             view.set(key, Some(1));

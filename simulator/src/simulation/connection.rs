@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use saga::{
     Durability, Member, Members, Partition, Store,
-    store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 use store_memory::{Kind, MemoryStore};
 
@@ -173,6 +173,10 @@ pub(crate) async fn wait(duration: Duration) {
 impl Store for Connection {
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         self.meet(Kind::Load, self.fate(Kind::Load), partition, self.store.load(partition, keys)).await
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        self.meet(Kind::Load, self.fate(Kind::Load), partition, self.store.residents(partition)).await
     }
 
     async fn commit(&self, partition: Partition, commit: Commit) -> Result<Committed> {

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! 0                                  → the marker: frame u64, segment u64
-//! 1 service u8 partition u16         → head u64, end of the log u64, trim u64, cursors as journal words
+//! 1 service u8 partition u16         → head u64, end of the log u64, trim u64, cursors and resident records as journal
+//!                                      words
 //! 2 service u8 partition u16 number  → event
 //! 3 service u8 partition u16 key     → record
 //! ```
@@ -87,8 +88,8 @@ impl Base {
         let tree = Config::new(path, sequence.clone(), visible.clone())
             .use_cache(Arc::new(Cache::with_capacity_bytes(cache_bytes)))
             .with_compaction_filter_factory(Some(Merging::filter(&merging)))
-            // Most loads are of sagas that nobody has heard of yet. To find that out takes the filter of every table, so
-            // these stay in memory, some 10 bits for each record, rather than to be looked for in the cache each time.
+            // A load takes the filter of every table, so these stay in memory, some 10 bits for each record, rather than to
+            // be looked for in the cache each time.
             .filter_block_pinning_policy(PinningPolicy::all(true))
             .index_block_pinning_policy(PinningPolicy::all(true))
             .filter_block_partitioning_policy(PinningPolicy::all(false))

@@ -1,7 +1,7 @@
 //! The database's directory: whose it is, what is in it, and the file `META` that says so.
 //!
 //! ```text
-//! saga-store-embedded 1        the format
+//! saga-store-embedded 2        the format
 //! identity 0123456789abcdef    random, so that no other database's journal is taken for this one's
 //! service order 8              one line for each service: its name and number of partitions
 //! checksum 89abcdef            CRC-32C of the lines above
@@ -17,7 +17,7 @@ use saga::Partition;
 
 use crate::{OpenError, files};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_NAME: &str = "saga-store-embedded";
 const META: &str = "META";
 const LOCK: &str = "LOCK";
@@ -238,10 +238,10 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         drop(Directory::open(temporary.path()).unwrap());
         let meta = temporary.path().join(META);
-        fs::write(&meta, "saga-store-embedded 2\nwhatever comes then\n").unwrap();
+        fs::write(&meta, "saga-store-embedded 999\nwhatever comes then\n").unwrap();
         let error = reopened(temporary.path()).unwrap_err();
-        assert!(matches!(&error, OpenError::UnknownFormat { found, .. } if found == "2"), "{error}");
-        assert_eq!(fs::read_to_string(meta).unwrap(), "saga-store-embedded 2\nwhatever comes then\n");
+        assert!(matches!(&error, OpenError::UnknownFormat { found, .. } if found == "999"), "{error}");
+        assert_eq!(fs::read_to_string(meta).unwrap(), "saga-store-embedded 999\nwhatever comes then\n");
     }
 
     #[test]

@@ -160,7 +160,9 @@ fn check_frames(segment: &[u8], offset: usize, number_min: u64) -> Result<(), St
         // Its padding may have been cut off with the segment's end.
         let there = segment.get(at..segment.len().min(at + again.len())).unwrap_or_default();
         let unpadded = frame::HEADER_BYTES + payload.len();
-        if there.get(..unpadded) != again.get(..unpadded) || frame.end != at + again.len() {
+        // Padded up to a place in the segment, which is the frame's own length where it begins at such a place.
+        let end = (at + unpadded).next_multiple_of(8);
+        if there.get(..unpadded) != again.get(..unpadded) || frame.end != end {
             return Err(format!("what is at {at} was not sealed"));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use saga::{
     Partition as PartitionIndex,
-    store::{Commit, Cursor, Error, KEY_BYTES_MAX, Result, Snapshot, VALUE_BYTES_MAX, Write},
+    store::{Commit, Cursor, Error, KEY_BYTES_MAX, Residents, Result, Snapshot, VALUE_BYTES_MAX, Write},
 };
 
 use crate::{
@@ -67,6 +67,8 @@ pub(crate) struct PartitionMeta {
     pub(crate) log_end: u64,
     pub(crate) trim: u64,
     pub(crate) cursors: Vec<Cursor>,
+    /// Keys and values.
+    pub(crate) residents: Vec<(Bytes, Bytes)>,
 }
 
 /// Refuses what could not be written to a journal, before anything is changed.
@@ -102,9 +104,14 @@ impl Partition {
     /// A partition as the base knows it.
     pub(crate) fn restored(meta: PartitionMeta) -> Self {
         let slots = meta.cursors.into_iter().map(|cursor| CursorSlot { cursor, group: 0, at: 0 });
+        let mut records = Records::default();
+        for (key, value) in &meta.residents {
+            records.replay_resident(key, Some(value));
+        }
         Self {
             head: meta.head,
             log: Log::restored(meta.log_end, meta.trim),
+            records,
             cursors: slots.collect(),
             ..Self::default()
         }
@@ -185,6 +192,10 @@ impl Partition {
         (snapshot, unknown)
     }
 
+    pub(crate) fn residents(&self) -> Residents {
+        Residents { head: self.head, records: self.records.residents() }
+    }
+
     /// Takes what `group`, which ends here, did to the partition, and leaves one of `spares` in its place.
     pub(crate) fn cut(&mut self, place: Place, group: u64, spares: &mut Vec<OpBuffer>) -> Option<Section> {
         (self.position == group).then(|| Section {
@@ -234,9 +245,15 @@ impl Partition {
             return None;
         }
         self.freezes += 1;
-        let meta =
-            PartitionMeta { head: self.head, log_end: self.log.end, trim: self.log.trim, cursors: self.cursors() };
-        Some(FrozenPartition { place, meta, records: self.records.freeze(), log: self.log.freeze() })
+        let (records, residents) = self.records.freeze();
+        let meta = PartitionMeta {
+            head: self.head,
+            log_end: self.log.end,
+            trim: self.log.trim,
+            cursors: self.cursors(),
+            residents,
+        };
+        Some(FrozenPartition { place, meta, records, log: self.log.freeze() })
     }
 
     /// The base holds what was frozen last. Returns the table that memory need not keep any longer.

@@ -1,18 +1,20 @@
-//! The records of one partition that the base does not hold yet.
+//! The records of one partition that the base does not hold yet, and those that it never does.
 //!
 //! ```text
 //!   lookup ──▶ active ──▶ frozen ──▶ base
-//!              since the   while it is written
-//!              last freeze into the base
+//!       │      since the   while it is written
+//!       │      last freeze into the base
+//!       └────▶ residents, all of them, always; each checkpoint takes a copy
 //! ```
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use saga::store::RESIDENT;
 
 use crate::{
     ops::OpBuffer,
-    table::{Entry, State, Table, Word},
+    table::{Entry, Row, State, Table, Word},
 };
 
 /// How many keys known to be absent a partition remembers between two freezes. They are remembered between the load
@@ -22,6 +24,11 @@ const ABSENT_KEYS_MAX: usize = 2048;
 impl State {
     fn staged(word: Word) -> Self {
         Self { word: Some(word), ..Self::default() }
+    }
+
+    /// Of a resident record that the journal or a checkpoint knows.
+    fn resident(word: Option<Word>) -> Self {
+        Self { word, fresh: true, journaled: true }
     }
 
     fn restage(&mut self, word: Word) {
@@ -35,10 +42,16 @@ impl State {
     }
 }
 
-/// The records of one partition that the base does not hold yet.
+fn is_resident(key: &[u8]) -> bool {
+    key.first() == Some(&RESIDENT)
+}
+
+/// The records of one partition that the base does not hold record by record.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     active: Table,
+    /// Those whose key says so. The base has them with what else it keeps of the partition, as of the last checkpoint.
+    residents: Table,
     frozen: Option<Arc<Table>>,
     /// Empty, for the next freeze; `None` until there is one.
     next: Option<Table>,
@@ -48,6 +61,9 @@ pub(crate) struct Records {
 impl Records {
     /// The value under `key` where memory knows it: `Some(None)` says that there is none.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        if is_resident(key) {
+            return Some(self.residents.get(key).flatten().map(Bytes::copy_from_slice));
+        }
         let value = match self.active.get(key) {
             Some(value) => value,
             None => self.frozen.as_ref()?.get(key)?,
@@ -57,10 +73,12 @@ impl Records {
 
     /// Stages `value` under `key`, as part of `group`.
     pub(crate) fn put(&mut self, group: u64, key: &[u8], value: &[u8], ops: &mut OpBuffer) {
-        let mut entry = match self.active.entry(key) {
+        let fresh = is_resident(key);
+        let table = if fresh { &mut self.residents } else { &mut self.active };
+        let mut entry = match table.entry(key) {
             Entry::Vacant(entry) => {
                 let at = ops.put(key, value);
-                entry.insert(key, Some(value), State::staged(Word { group, at }));
+                entry.insert(key, Some(value), State { fresh, ..State::staged(Word { group, at }) });
                 return;
             }
             Entry::Occupied(entry) => entry,
@@ -84,7 +102,9 @@ impl Records {
 
     /// Stages the removal of `key`, as part of `group`.
     pub(crate) fn remove(&mut self, group: u64, key: &[u8], ops: &mut OpBuffer) {
-        let mut entry = match self.active.entry(key) {
+        let table = if is_resident(key) { &mut self.residents } else { &mut self.active };
+        let mut entry = match table.entry(key) {
+            Entry::Vacant(_) if is_resident(key) => return,
             Entry::Vacant(entry) => {
                 let at = ops.remove(key);
                 entry.insert(key, None, State::staged(Word { group, at }));
@@ -122,10 +142,47 @@ impl Records {
 
     /// Puts what a journal says into the table, without a word for it.
     pub(crate) fn replay(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if is_resident(key) {
+            return self.replay_resident(key, value);
+        }
         match self.active.entry(key) {
             Entry::Occupied(mut entry) => entry.set_value(key, value),
             Entry::Vacant(entry) => entry.insert(key, value, State::default()),
         }
+    }
+
+    /// The same for a resident record, whether a journal says it or the base.
+    pub(crate) fn replay_resident(&mut self, key: &[u8], value: Option<&[u8]>) {
+        match (self.residents.entry(key), value) {
+            (Entry::Occupied(mut entry), Some(_)) => entry.set_value(key, value),
+            (Entry::Occupied(entry), None) => entry.remove(),
+            (Entry::Vacant(entry), Some(_)) => entry.insert(key, value, State::resident(None)),
+            (Entry::Vacant(_), None) => {}
+        }
+    }
+
+    /// All resident records, by key.
+    pub(crate) fn residents(&self) -> Vec<(Bytes, Bytes)> {
+        let rows = self.residents.sorted();
+        let pair = |row: Row<'_>| Some((Bytes::copy_from_slice(row.key), Bytes::copy_from_slice(row.value?)));
+        rows.filter_map(pair).collect()
+    }
+
+    /// Copies all resident records, for a checkpoint, and lets go of the memory that earlier ones took.
+    fn freeze_residents(&mut self) -> Vec<(Bytes, Bytes)> {
+        let records = self.residents();
+        let mut kept = Table::default();
+        for (key, value) in &records {
+            let mut word = None;
+            if let Entry::Occupied(mut entry) = self.residents.entry(key) {
+                word = entry.state().word;
+            }
+            if let Entry::Vacant(entry) = kept.entry(key) {
+                entry.insert(key, Some(value), State::resident(word));
+            }
+        }
+        self.residents = kept;
+        records
     }
 
     /// Makes the table that the next freeze begins where there is none to be used again, of the same capacity as the
@@ -137,13 +194,13 @@ impl Records {
     }
 
     /// Sets the active table aside, to be written into the base, and starts an empty one.
-    pub(crate) fn freeze(&mut self) -> Arc<Table> {
+    pub(crate) fn freeze(&mut self) -> (Arc<Table>, Vec<(Bytes, Bytes)>) {
         debug_assert!(self.frozen.is_none(), "one checkpoint at a time");
         let next = self.next.take().unwrap_or_default();
         let frozen = Arc::new(std::mem::replace(&mut self.active, next));
         self.frozen = Some(Arc::clone(&frozen));
         self.absent_keys = 0;
-        frozen
+        (frozen, self.freeze_residents())
     }
 
     /// The base holds the frozen table now.

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use saga::{
     Durability, Partition as PartitionIndex, Store,
-    store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 
 use crate::{
@@ -285,6 +285,11 @@ impl Store for EmbeddedStore {
                 return Ok(snapshot);
             }
         }
+    }
+
+    async fn residents(&self, partition: PartitionIndex) -> Result<Residents> {
+        let (_, slot) = self.slot(partition)?;
+        Ok(lock(slot).residents())
     }
 
     async fn commit(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {

@@ -28,7 +28,8 @@ pub(crate) struct Word {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     pub(crate) word: Option<Word>,
-    /// Neither the base nor the frozen table holds the key, so removing it needs no trace in the base.
+    /// Neither the base nor the frozen table holds the key, so removing it needs no trace in the base. True of resident
+    /// records always: the base does not know them one by one.
     pub(crate) fresh: bool,
     /// An earlier group put a word for the key into the journal, so removing it needs a word, too.
     pub(crate) journaled: bool,

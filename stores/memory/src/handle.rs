@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use saga::{
     Durability, Partition, Store,
-    store::{Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 
 use crate::{
@@ -126,6 +126,15 @@ impl Store for MemoryStore {
         let apply = || {
             let _life = self.database.life_of(self.life)?;
             Ok(self.service.partition(partition).lock().load(keys))
+        };
+        self.meet(fate, apply).await
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        let fate = self.fate(partition, Call::Load { keys: &[] });
+        let apply = || {
+            let _life = self.database.life_of(self.life)?;
+            Ok(self.service.partition(partition).lock().residents())
         };
         self.meet(fate, apply).await
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use saga::{
     LogName,
-    store::{Commit, Committed, Cursor, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Cursor, Error, LogEntry, RESIDENT, Residents, Result, Snapshot, Visibility},
 };
 
 /// A partition behind its lock.
@@ -33,7 +33,7 @@ pub(crate) struct State {
     /// How many events were trimmed; the first one kept has the next number.
     trimmed: u64,
     events: VecDeque<Bytes>,
-    // Never iterated over, so that its order cannot be seen.
+    // Its order is never seen: whoever iterates over it sorts.
     records: HashMap<Bytes, Bytes, RandomState>,
     cursors: BTreeMap<LogName, u64>,
     /// Commits with events that were not persisted when last looked at, oldest first.
@@ -73,6 +73,13 @@ impl State {
             position: self.position,
             records: keys.iter().map(|key| self.records.get(key).cloned()).collect(),
         }
+    }
+
+    pub(crate) fn residents(&self) -> Residents {
+        let residents = self.records.iter().filter(|(key, _)| key.first() == Some(&RESIDENT));
+        let mut records: Vec<_> = residents.map(|(key, value)| (key.clone(), value.clone())).collect();
+        records.sort_unstable();
+        Residents { head: self.head, records }
     }
 
     /// Ensures that a commit on `expected_head` may go ahead.

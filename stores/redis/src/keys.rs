@@ -5,7 +5,7 @@ use redis::Cmd;
 use saga::{
     LogName, Partition,
     store::{
-        Commit,
+        Commit, RESIDENT,
         position::{epoch_of, sequence_of},
     },
 };
@@ -18,6 +18,7 @@ pub(crate) struct Keys {
     tag: String,
     meta: String,
     records: String,
+    residents: String,
     cursors: String,
     log: String,
 }
@@ -30,6 +31,7 @@ impl Keys {
             slot: slot_of(&tag),
             meta: key("meta"),
             records: key("records"),
+            residents: key("residents"),
             cursors: key("cursors"),
             log: key("log"),
             tag,
@@ -47,34 +49,43 @@ impl Keys {
     }
 
     pub(crate) fn prepare(&self) -> Cmd {
-        function("saga_1_prepare", &[&self.meta], 0)
+        function("saga_2_prepare", &[&self.meta], 0)
     }
 
     pub(crate) fn load(&self, wanted: &[Bytes]) -> Cmd {
         let bytes = wanted.iter().map(Bytes::len).sum();
-        let mut command = function("saga_1_load", &[&self.meta, &self.records, &self.cursors], bytes);
+        let keys = [&*self.meta, &*self.records, &*self.residents, &*self.cursors];
+        let mut command = function("saga_2_load", &keys, bytes);
         for key in wanted {
             command.arg(key.as_ref());
         }
         command
     }
 
+    pub(crate) fn residents(&self) -> Cmd {
+        function("saga_2_residents", &[&self.meta, &self.residents], 0)
+    }
+
     pub(crate) fn commit(&self, commit: &Commit) -> Cmd {
         let writes = commit.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len));
         let bytes = writes.chain(commit.events.iter().map(Bytes::len)).sum();
-        let mut command = function("saga_1_commit", &[&self.meta, &self.records, &self.cursors, &self.log], bytes);
-        let removes = commit.writes.iter().filter(|write| write.value.is_none());
-        let puts = commit.writes.len() - removes.clone().count();
+        let keys = [&*self.meta, &*self.records, &*self.residents, &*self.cursors, &*self.log];
+        let mut command = function("saga_2_commit", &keys, bytes);
         command.arg(epoch_of(commit.expected_head)).arg(sequence_of(commit.expected_head));
         command.arg(epoch_of(commit.trim)).arg(sequence_of(commit.trim));
-        command.arg(puts).arg(commit.writes.len() - puts).arg(commit.cursors.len()).arg(commit.events.len());
-        for write in &commit.writes {
-            if let Some(value) = &write.value {
-                command.arg(write.key.as_ref()).arg(value.as_ref());
-            }
+        let of_kind = |resident: bool| {
+            let writes = commit.writes.iter().filter(move |write| is_resident(&write.key) == resident);
+            (writes.clone().filter(|write| write.value.is_some()), writes.filter(|write| write.value.is_none()))
+        };
+        let kinds = [of_kind(false), of_kind(true)];
+        for (puts, removes) in &kinds {
+            command.arg(puts.clone().count()).arg(removes.clone().count());
         }
-        for write in removes {
-            command.arg(write.key.as_ref());
+        command.arg(commit.cursors.len()).arg(commit.events.len());
+        for (puts, removes) in kinds {
+            for write in puts.chain(removes) {
+                command.arg(write.key.as_ref()).arg(write.value.as_deref());
+            }
         }
         for cursor in &commit.cursors {
             command.arg(cursor.log.to_string()).arg(cursor.position);
@@ -86,19 +97,19 @@ impl Keys {
     }
 
     pub(crate) fn read(&self, after: u64, limit: usize) -> Cmd {
-        let mut command = function("saga_1_read", &[&self.meta, &self.log], 0);
+        let mut command = function("saga_2_read", &[&self.meta, &self.log], 0);
         command.arg(epoch_of(after)).arg(sequence_of(after)).arg(limit);
         command
     }
 
     pub(crate) fn fence(&self, head: u64) -> Cmd {
-        let mut command = function("saga_1_fence", &[&self.meta], 0);
+        let mut command = function("saga_2_fence", &[&self.meta], 0);
         command.arg(epoch_of(head)).arg(sequence_of(head));
         command
     }
 
     pub(crate) fn beat(&self, id: u64, address: &str, milliseconds: u128) -> Cmd {
-        let mut command = function("saga_1_beat", &[&self.members()], 0);
+        let mut command = function("saga_2_beat", &[&self.members()], 0);
         command.arg(id).arg(address).arg(milliseconds.to_string());
         command
     }
@@ -117,6 +128,10 @@ fn function(name: &str, keys: &[&str], bytes: usize) -> Cmd {
     let mut command = Cmd::with_capacity(16, bytes + OVERHEAD_BYTES);
     command.arg("FCALL").arg(name).arg(keys.len()).arg(keys);
     command
+}
+
+fn is_resident(key: &[u8]) -> bool {
+    key.first() == Some(&RESIDENT)
 }
 
 /// The name of a log as [`LogName`] shows it.

@@ -1,11 +1,12 @@
-#!lua name=saga_store_1
+#!lua name=saga_store_2
 
 -- What the store does on the server. Every function is about one partition (or the service), runs alone, and either
 -- changes everything that it should or nothing. Processes of several versions may use one server: whoever changes what a
 -- function does, or what is kept under a key, changes the number in all names.
 --
 --   {service:partition}:meta      epoch, head, end, trimmed, home, previous, base
---   {service:partition}:records   field by key
+--   {service:partition}:records   value by key
+--   {service:partition}:residents the same, of those whose key begins with RESIDENT: few, so that all are read at once
 --   {service:partition}:cursors   position by log
 --   {service:partition}:log       an entry for each commit with events: its id is <epoch>-<number of the last event>
 --
@@ -13,6 +14,8 @@
 -- id of the primary, which changes when a server starts, and when a replica is promoted. At another home a new epoch begins:
 -- `head` and `end` go on counting, so that what clients know of the old epoch fits nowhere any more.
 
+-- '*', as a number.
+local RESIDENT = 42
 -- The most values that Lua hands on at once.
 local CHUNK = 7000
 -- A reply of a log's events ends after the entry that passes this size.
@@ -80,8 +83,17 @@ local function in_chunks(command, key, values, from, to)
   end
 end
 
--- KEYS: meta, records, cursors, log. ARGV: epoch and head that are expected, epoch and number to trim to, how many records
--- are put and removed, cursors moved, events appended; then key, value, ...; key, ...; log, position, ...; event, ...
+-- Puts and removes records: key, value, ... and then key, ... from `at` on. Returns what follows.
+local function write(key, args, at, puts, removes)
+  in_chunks('HSET', key, args, at, at + 2 * puts - 1)
+  at = at + 2 * puts
+  in_chunks('HDEL', key, args, at, at + removes - 1)
+  return at + removes
+end
+
+-- KEYS: meta, records, residents, cursors, log. ARGV: epoch and head that are expected, epoch and number to trim to, how many
+-- records are put and removed, how many residents are, cursors moved, events appended; then key, value, ... and key, ...
+-- of the records and again of the residents; log, position, ...; event, ...
 -- Returns 1, or 0 where the head is another one.
 local function commit(keys, args)
   local meta = keys[1]
@@ -92,13 +104,10 @@ local function commit(keys, args)
   if problem then return problem end
   if moved or partition.epoch ~= tonumber(args[1]) or partition.head ~= tonumber(args[2]) then return 0 end
   local trim_epoch, trim = tonumber(args[3]), tonumber(args[4])
-  local puts, removes, cursors, events = tonumber(args[5]), tonumber(args[6]), tonumber(args[7]), tonumber(args[8])
-  local at = 9
-  in_chunks('HSET', keys[2], args, at, at + 2 * puts - 1)
-  at = at + 2 * puts
-  in_chunks('HDEL', keys[2], args, at, at + removes - 1)
-  at = at + removes
-  in_chunks('HSET', keys[3], args, at, at + 2 * cursors - 1)
+  local cursors, events = tonumber(args[9]), tonumber(args[10])
+  local at = write(keys[2], args, 11, tonumber(args[5]), tonumber(args[6]))
+  at = write(keys[3], args, at, tonumber(args[7]), tonumber(args[8]))
+  in_chunks('HSET', keys[4], args, at, at + 2 * cursors - 1)
   at = at + 2 * cursors
   local last = partition.last
   -- One entry for all events of a commit: a third less work for the server than one for each.
@@ -109,7 +118,7 @@ local function commit(keys, args)
       fields[#fields + 1] = args[index]
     end
     last = last + #fields / 2
-    redis.call('XADD', keys[4], partition.epoch .. '-' .. string.format('%.0f', last), unpack(fields))
+    redis.call('XADD', keys[5], partition.epoch .. '-' .. string.format('%.0f', last), unpack(fields))
   end
   if trim_epoch > partition.epoch or (trim_epoch == partition.epoch and trim > last) then
     trim_epoch, trim = partition.epoch, last
@@ -118,15 +127,15 @@ local function commit(keys, args)
   if trim_epoch > trimmed_epoch or (trim_epoch == trimmed_epoch and trim > trimmed) then
     trimmed_epoch, trimmed = trim_epoch, trim
     -- Whole blocks only, which costs nearly nothing; readers do not see what is left in a block.
-    redis.call('XTRIM', keys[4], 'MINID', '~', trim_epoch .. '-' .. string.format('%.0f', trim + 1))
+    redis.call('XTRIM', keys[5], 'MINID', '~', trim_epoch .. '-' .. string.format('%.0f', trim + 1))
   end
   redis.call('HSET', meta, 'head', partition.head + 1, 'end', string.format('%.0f', last),
     'trimmed', trimmed_epoch .. '-' .. string.format('%.0f', trimmed))
   return 1
 end
 
--- KEYS: meta, records, cursors. ARGV: keys of records. Returns epoch, head, end, {log, position, ...}, {value, ...}; or 0
--- where `prepare` has to be called first.
+-- KEYS: meta, records, residents, cursors. ARGV: keys of records. Returns epoch, head, end, {log, position, ...},
+-- {value, ...}; or 0 where `prepare` has to be called first.
 local function load(keys, args)
   local partition, problem = partition_of(keys[1])
   if not partition then return problem end
@@ -140,7 +149,19 @@ local function load(keys, args)
       for index = 1, #values do records[first + index - 1] = values[index] end
     end
   end
-  return { partition.epoch, partition.head, partition.last, redis.call('HGETALL', keys[3]), records }
+  -- Who has all residents in memory asks for none, so one by one will do.
+  for index = 1, #args do
+    if string.byte(args[index]) == RESIDENT then records[index] = redis.call('HGET', keys[3], args[index]) end
+  end
+  return { partition.epoch, partition.head, partition.last, redis.call('HGETALL', keys[4]), records }
+end
+
+-- KEYS: meta, residents. Returns epoch, head, {key, value, ...}; or 0 where `prepare` has to be called first.
+local function residents(keys)
+  local partition, problem = partition_of(keys[1])
+  if not partition then return problem end
+  if partition.home ~= partition.here then return 0 end
+  return { partition.epoch, partition.head, redis.call('HGETALL', keys[2]) }
 end
 
 -- KEYS: meta, log. ARGV: epoch and number after which to read, how many events. Returns epoch, head, epoch and number up to
@@ -203,10 +224,11 @@ local function beat(keys, args)
   return living
 end
 
-redis.register_function('saga_1_prepare', prepare)
-redis.register_function('saga_1_commit', commit)
-redis.register_function('saga_1_fence', fence)
-redis.register_function('saga_1_beat', beat)
+redis.register_function('saga_2_prepare', prepare)
+redis.register_function('saga_2_commit', commit)
+redis.register_function('saga_2_fence', fence)
+redis.register_function('saga_2_beat', beat)
 -- These must work where nothing may be written, as when memory is used up.
-redis.register_function { function_name = 'saga_1_load', callback = load, flags = { 'no-writes' } }
-redis.register_function { function_name = 'saga_1_read', callback = read, flags = { 'no-writes' } }
+redis.register_function { function_name = 'saga_2_load', callback = load, flags = { 'no-writes' } }
+redis.register_function { function_name = 'saga_2_residents', callback = residents, flags = { 'no-writes' } }
+redis.register_function { function_name = 'saga_2_read', callback = read, flags = { 'no-writes' } }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use saga::store::{
-    Cursor, LogEntry, Snapshot,
+    Cursor, LogEntry, Residents, Snapshot,
     position::{position, sequence_of},
 };
 
@@ -29,6 +29,19 @@ pub(crate) fn snapshot(values: Vec<Value>) -> Result<Snapshot, Failure> {
     });
     let records = records.collect::<Result<_, _>>()?;
     Ok(Snapshot { head, log_end, cursors, position: 0, records })
+}
+
+/// The answer of `residents`.
+pub(crate) fn residents(values: Vec<Value>) -> Result<Residents, Failure> {
+    let mut values = values.into_iter();
+    let epoch = number(values.next())?;
+    let head = encode(epoch, number(values.next())?)?;
+    let mut records = Vec::new();
+    let mut pairs = array(values.next())?.into_iter();
+    while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
+        records.push((bytes(key)?, bytes(value)?));
+    }
+    Ok(Residents { head, records })
 }
 
 /// The answer of `read`: the head, and the events after the position `after` that were not trimmed, at most `limit`.

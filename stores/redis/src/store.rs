@@ -14,7 +14,7 @@ use redis::{Cmd, Value};
 use saga::{
     Durability, Partition, Store,
     store::{
-        Commit, Committed, Error, LogEntry, Result, Snapshot, Visibility,
+        Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility,
         position::{epoch_of, position, sequence_of},
     },
 };
@@ -180,13 +180,13 @@ impl Core {
     async fn agree_on_format(&self, partitions: Partition) -> Result<(), OpenError> {
         let keys = self.partitions.first().ok_or_else(|| OpenError::Options("no partition".to_owned()))?;
         let mut command = redis::cmd("SET");
-        command.arg(keys.description()).arg(format!("saga-store 1 partitions {partitions}")).arg("NX").arg("GET");
+        command.arg(keys.description()).arg(format!("saga-store 2 partitions {partitions}")).arg("NX").arg("GET");
         let found = match self.call(keys, &command).await? {
             Value::Nil => return Ok(()),
             Value::BulkString(found) => String::from_utf8_lossy(&found).into_owned(),
             _ => String::new(),
         };
-        let count = found.strip_prefix("saga-store 1 partitions ").and_then(|count| count.parse().ok());
+        let count = found.strip_prefix("saga-store 2 partitions ").and_then(|count| count.parse().ok());
         match count {
             Some(count) if count == partitions => Ok(()),
             Some(count) => {
@@ -237,6 +237,11 @@ impl Store for RedisStore {
         let mut snapshot = reply::snapshot(values)?;
         snapshot.position = self.core.position_of(partition, snapshot.head).await?;
         Ok(snapshot)
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        let keys = self.core.keys(partition)?;
+        reply::residents(self.core.call_at_home(keys, &keys.residents()).await?).map_err(Error::from)
     }
 
     async fn commit(&self, partition: Partition, commit: Commit) -> Result<Committed> {

@@ -1,5 +1,6 @@
 //! How keys and values are written in the base. [`super`] shows the shapes.
 
+use bytes::Bytes;
 use saga::store::Cursor;
 
 use crate::{
@@ -41,25 +42,32 @@ pub(super) fn place_in(key: &[u8]) -> Option<Place> {
 
 pub(super) fn meta_bytes(meta: &PartitionMeta) -> Vec<u8> {
     let mut bytes = [meta.head, meta.log_end, meta.trim].map(u64::to_le_bytes).concat();
-    let mut cursors = OpBuffer::default();
+    let mut words = OpBuffer::default();
     for Cursor { log, position } in &meta.cursors {
-        cursors.cursor(&log.service, log.partition, *position);
+        words.cursor(&log.service, log.partition, *position);
     }
-    cursors.write_to(&mut bytes);
+    for (key, value) in &meta.residents {
+        words.put(key, value);
+    }
+    words.write_to(&mut bytes);
     bytes
 }
 
 pub(super) fn meta_from(bytes: &[u8]) -> Option<PartitionMeta> {
     let mut reader = Reader(bytes);
     let (head, log_end, trim) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    let cursors = ops::read(reader.0).map(|op| match op? {
-        Op::Cursor { service, partition, position } => {
-            let log = saga::LogName { service: service.into(), partition };
-            Some(Cursor { log, position })
+    let (mut cursors, mut residents) = (Vec::new(), Vec::new());
+    for op in ops::read(reader.0) {
+        match op? {
+            Op::Cursor { service, partition, position } => {
+                let log = saga::LogName { service: service.into(), partition };
+                cursors.push(Cursor { log, position });
+            }
+            Op::Put { key, value } => residents.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
+            _ => return None,
         }
-        _ => None,
-    });
-    Some(PartitionMeta { head, log_end, trim, cursors: cursors.collect::<Option<_>>()? })
+    }
+    Some(PartitionMeta { head, log_end, trim, cursors, residents })
 }
 
 #[cfg(test)]
@@ -70,7 +78,9 @@ mod tests {
     fn what_is_written_is_read_again() {
         let cursor =
             |partition| Cursor { log: saga::LogName { service: "stock".into(), partition }, position: 7 << 40 };
-        let meta = PartitionMeta { head: 1, log_end: 2, trim: 3, cursors: vec![cursor(0), cursor(u16::MAX)] };
+        let cursors = vec![cursor(0), cursor(u16::MAX)];
+        let residents = vec![("*a".into(), "".into()), ("*b".into(), "value".into())];
+        let meta = PartitionMeta { head: 1, log_end: 2, trim: 3, cursors, residents };
         assert_eq!(meta_from(&meta_bytes(&meta)).as_ref(), Some(&meta));
         let bytes = meta_bytes(&meta);
         assert_eq!(meta_from(&bytes[..bytes.len() - 1]), None);

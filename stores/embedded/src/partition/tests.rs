@@ -9,7 +9,7 @@ use super::*;
 use crate::{log::Found, section};
 
 const PLACE: Place = Place { service: 0, partition: 0 };
-const KEYS: u8 = 6;
+const KEYS: u8 = 8;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -213,7 +213,11 @@ impl World {
     }
 
     fn crash(&mut self) {
-        let meta = self.base.meta.as_ref().map(|meta| PartitionMeta { cursors: meta.cursors.clone(), ..*meta });
+        let meta = self.base.meta.as_ref().map(|meta| PartitionMeta {
+            cursors: meta.cursors.clone(),
+            residents: meta.residents.clone(),
+            ..*meta
+        });
         self.partition = meta.map(Partition::restored).unwrap_or_default();
         for (group, payload) in &self.journal {
             for section in section::read(payload) {
@@ -267,8 +271,9 @@ impl World {
     }
 }
 
+/// The last two are of resident records.
 fn name(key: u8) -> Bytes {
-    Bytes::from(vec![b'k', key])
+    Bytes::from(vec![if key < KEYS - 2 { b'k' } else { saga::store::RESIDENT }, key])
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use saga::{
     Durability, Partition, Store,
     conformance::{PARTITIONS, Reopen, Subject},
-    store::{Commit, Committed, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 use saga_store_embedded::{Embedded, EmbeddedStore};
 
@@ -34,6 +34,10 @@ impl Subjected {
 impl Store for Subjected {
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         self.store.load(partition, keys).await
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        self.store.residents(partition).await
     }
 
     async fn commit(&self, partition: Partition, commit: Commit) -> Result<Committed> {

@@ -65,6 +65,8 @@ flaws! {
         keys_and_values_of_every_size_are_kept,
     ];
     AnswersInTheOrderOfKeys, answering_in_the_order_of_keys_is_noticed, [a_load_answers_in_the_order_asked];
+    OmitsAResident, omitting_a_resident_is_noticed, [residents_are_read_all_at_once];
+    ReadsHeadAndResidentsSeparately, reading_head_and_residents_separately_is_noticed, [a_load_shows_one_moment];
     LoadsHeadAndRecordsSeparately, loading_head_and_records_separately_is_noticed, [a_load_shows_one_moment];
     TrustsItsCache, trusting_a_cache_is_noticed, [two_handles_compete_by_head, random_histories_match_the_reference];
     LosesCursors, losing_cursors_is_noticed, [a_commit_is_applied_whole, cursors_are_kept_and_replaced_one_by_one];

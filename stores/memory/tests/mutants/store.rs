@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use saga::{
     Durability, Partition, Store,
-    store::{Commit, Committed, Cursor, Error, LogEntry, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Cursor, Error, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 use saga_store_memory::MemoryStore;
 
@@ -83,6 +83,21 @@ impl Store for Mutant {
             _ => {}
         }
         Ok(snapshot)
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        let partition = self.partition(partition);
+        let mut residents = self.part(partition).residents(partition).await?;
+        match self.flaw {
+            Flaw::OmitsAResident => drop(residents.records.pop()),
+            Flaw::ReadsHeadAndResidentsSeparately => {
+                tokio::task::yield_now().await;
+                residents.records = self.store.residents(partition).await?.records;
+            }
+            Flaw::StartsAtHeadOne => residents.head += 1,
+            _ => {}
+        }
+        Ok(residents)
     }
 
     async fn commit(&self, partition: Partition, mut commit: Commit) -> Result<Committed> {

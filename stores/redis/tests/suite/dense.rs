@@ -10,7 +10,7 @@ use bytes::Bytes;
 use saga::{
     Durability, Partition, Store,
     store::{
-        Commit, Committed, LogEntry, Result, Snapshot, Visibility,
+        Commit, Committed, LogEntry, Residents, Result, Snapshot, Visibility,
         position::{epoch_of, position, sequence_of},
     },
 };
@@ -71,6 +71,11 @@ impl Store for Dense {
         snapshot.head = sequence_of(snapshot.head);
         snapshot.log_end = sequence_of(snapshot.log_end);
         Ok(snapshot)
+    }
+
+    async fn residents(&self, partition: Partition) -> Result<Residents> {
+        let residents = self.store.residents(partition).await?;
+        Ok(Residents { head: sequence_of(residents.head), ..residents })
     }
 
     async fn commit(&self, partition: Partition, mut commit: Commit) -> Result<Committed> {

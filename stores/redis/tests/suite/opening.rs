@@ -28,9 +28,9 @@ async fn the_number_of_partitions_is_fixed_when_the_data_are_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn data_of_a_format_that_is_not_known_are_left_alone() {
     let server = server(test_servers::Options::default());
-    let () = server.ask(&["SET", "{order:0}:store", "saga-store 2 partitions 4"]);
+    let () = server.ask(&["SET", "{order:0}:store", "saga-store 999 partitions 4"]);
     let error = RedisStore::open(Options::new(server.url(), "order", 4)).await.expect_err("another format");
-    assert!(matches!(&error, OpenError::Format { found, .. } if found.contains("saga-store 2")), "{error}");
+    assert!(matches!(&error, OpenError::Format { found, .. } if found.contains("saga-store 999")), "{error}");
     assert_eq!(server.ask::<u64>(&["DBSIZE"]), 1);
 }
 
