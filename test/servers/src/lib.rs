@@ -17,6 +17,7 @@
 //! | [`Cluster`] | three primaries with a third of the slots each |
 //! | [`Gateway`] | nginx, with a configuration of the caller's |
 //! | [`Proxy`] | a connection that can be cut, wholly or one way |
+//! | [`SlowDisk`] | what makes the flushes of one server slow |
 //! | [`Process`] | any other program: killed when dropped, with its output at hand |
 //!
 //! A program that the machine lacks is fetched from the distribution and unpacked below the build directory, without
@@ -24,6 +25,7 @@
 //! have its server must not pass.
 
 mod cluster;
+mod disk;
 mod gateway;
 mod install;
 mod packages;
@@ -34,6 +36,7 @@ mod sentinel;
 mod server;
 
 pub use cluster::Cluster;
+pub use disk::SlowDisk;
 pub use gateway::Gateway;
 pub use install::{Kind, Program};
 pub use ports::free_port;

@@ -10,7 +10,7 @@ use std::{
 use redis::{Connection, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use crate::{Kind, Process, free_port, process::POLL};
+use crate::{Kind, Process, SlowDisk, free_port, process::POLL};
 
 /// How long a server may take until it answers, and to answer. Far above what it takes, for busy machines.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -168,6 +168,15 @@ impl Server {
     /// SIGCONT.
     pub fn thaw(&self) {
         self.process.thaw();
+    }
+
+    /// Makes every flush of its files take `delay` longer, until what is returned is dropped.
+    ///
+    /// # Panics
+    /// There is no `strace`, or it may not attach to the server.
+    #[must_use]
+    pub fn slow_disk(&self, delay: Duration) -> SlowDisk {
+        SlowDisk::under(self, delay)
     }
 
     /// Kills it if it still runs, and starts it again with the same data on the same port.

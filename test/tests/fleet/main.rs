@@ -118,6 +118,29 @@ async fn a_database_that_is_killed_or_cut_off_loses_nothing_that_was_answered() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_disk_costs_time_and_nothing_else() {
+    let mut chaos = Chaos::start(TIMEOUT).await;
+    for (service, name) in SERVICES.iter().enumerate() {
+        // One that checkouts can wait for, and one that is as good as no disk while it lasts.
+        for (delay, bearable) in [(Duration::from_millis(100), true), (Duration::from_millis(2500), false)] {
+            let what = format!("every flush of {name}'s database takes {} ms longer", delay.as_millis());
+            let slow = chaos.under_load(what, async |fleet: &mut Fleet| {
+                let disk = fleet.databases[service].slow_disk(delay);
+                sleep(AWAY).await;
+                drop(disk);
+            });
+            let slow = slow.await;
+            if bearable {
+                slow.nobody_noticed();
+            } else if service > 0 {
+                slow.every_outcome_is_known();
+            }
+        }
+        chaos.audit().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_that_cannot_reach_each_other_undo_what_they_began() {
     let mut chaos = Chaos::start(TIMEOUT).await;
     for (service, name) in SERVICES.iter().enumerate() {
