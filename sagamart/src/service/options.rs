@@ -186,7 +186,8 @@ pub(crate) struct ServiceOptions {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', env = "SAGAMART_PEER_PAYMENT")]
     peer_payment: Vec<String>,
 
-    /// Partitions of each service, the same for all three and fixed when the data is made
+    /// Partitions of each service, the same for all three and fixed when the data is made; more replicas than partitions
+    /// have nothing to do but stand by, and fewer partitions make fewer and larger commits
     #[arg(
         long, value_name = "N", default_value = "4", env = "SAGAMART_PARTITIONS",
         value_parser = value_parser!(u16).range(1..=256),
