@@ -61,8 +61,13 @@ impl Key for EngineKey {
 
 /// The bytes of a participant's key in the store.
 pub(crate) fn write_domain_key(key: &impl Key, out: &mut Vec<u8>) {
+    let at = out.len() + 1;
     out.push(if key.is_resident() { RESIDENT } else { b'd' });
     key.write_to(out);
+    debug_assert!(
+        !key.is_resident() || out.get(at..).and_then(|bytes| Key::read_resident(bytes)).as_ref() == Some(key),
+        "{key:?} is resident, so `Key::read_resident` has to read it"
+    );
 }
 
 pub(crate) fn store_key(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {

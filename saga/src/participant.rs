@@ -39,7 +39,8 @@ pub trait Key: Clone + Eq + Ord + Hash + Debug + Send + Sync + 'static {
         false
     }
 
-    /// The resident key of which [`Self::write_to`] wrote these bytes. Needed where there are any.
+    /// The resident key of which [`Self::write_to`] wrote these bytes. Needed where there are any: without it the partition
+    /// could not be taken over (debug builds panic when such a key is written that cannot be read).
     fn read_resident(bytes: &[u8]) -> Option<Self> {
         let _ = bytes;
         None

@@ -76,3 +76,33 @@ async fn those_who_wait_in_records_stay_while_others_are_evicted() {
         assert_eq!(waiting.await.expect("no panic"), Ok(Reply::Balance(1)));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn residents_are_known_from_the_start_and_never_asked_for() {
+    let database = database(Immediate, true);
+    let settings = Settings { records_in_memory_max: 0, ..settings() };
+    let start = || Town::start(database.open("bank"), database.open("clerk"), settings.clone());
+    let town = start().await;
+    assert_eq!(call(&town.bank, deposit("*kept", 5)).await, Ok(Reply::Balance(5)));
+    assert_eq!(call(&town.bank, deposit("other", 1)).await, Ok(Reply::Balance(1)));
+    town.stop().await;
+
+    let town = start().await;
+    let loaded = town.metric("records_loaded_total");
+    assert_eq!(balance(&town.bank, "*kept").await, 5);
+    assert_eq!(balance(&town.bank, "*unknown").await, 0);
+    assert_eq!(call(&town.bank, deposit("*new", 1)).await, Ok(Reply::Balance(1)));
+    assert_eq!(town.metric("records_loaded_total"), loaded);
+    assert_eq!(balance(&town.bank, "other").await, 1);
+    assert!(town.metric("records_loaded_total") > loaded, "it is not resident");
+
+    // Another writer on the same partitions learns of what this one did, and the other way round.
+    let other = start().await;
+    for count in 2..6 {
+        let bank = if count % 2 == 0 { &other.bank } else { &town.bank };
+        assert_eq!(call(bank, deposit("*new", 1)).await, Ok(Reply::Balance(count)));
+        for bank in [&town.bank, &other.bank] {
+            assert_eq!(balance(bank, "*new").await, count);
+        }
+    }
+}

@@ -70,6 +70,7 @@ pub(crate) enum Event {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Name {
+    /// Resident where it begins with a star.
     Account(String),
     Transfer(String),
     Audit(String),
@@ -84,6 +85,15 @@ impl Key for Name {
         };
         out.push(kind);
         out.extend_from_slice(name.as_bytes());
+    }
+
+    fn is_resident(&self) -> bool {
+        matches!(self, Self::Account(name) if name.starts_with('*'))
+    }
+
+    fn read_resident(bytes: &[u8]) -> Option<Self> {
+        let name = bytes.strip_prefix(b"a")?;
+        Some(Self::Account(str::from_utf8(name).ok()?.to_owned()))
     }
 }
 
