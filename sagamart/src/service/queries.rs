@@ -1,12 +1,22 @@
 //! What order asks stock and payment over the network.
 
-use contract::{Amount, Answer, ItemId, Queries, UserId};
+use std::time::Duration;
+
+use contract::{Amount, Answer, ItemId, Queries, QueryError, UserId};
 use payment::PaymentQueries;
 use quick_cache::sync::Cache;
 use stock::StockQueries;
+use tokio::time::timeout;
 
 /// Prices that are remembered: of far more items than are put into orders while stock is down; about 100 bytes each.
 const PRICES_MAX: usize = 100_000;
+
+/// How long stock may take to answer where the price was seen before: far longer than it does while it lives.
+const KNOWN_WAIT: Duration = Duration::from_millis(500);
+
+/// How long either may take where nothing else will do: longer than it takes to notice a replica that froze, and to take
+/// over from it.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(4);
 
 /// Stock and payment in other processes. Prices that were seen before are remembered for as long as stock cannot be
 /// asked, so that orders can still be taken down; the checkout takes what the order says.
@@ -25,7 +35,9 @@ impl RemoteQueries {
 impl Queries for RemoteQueries {
     fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>> {
         Box::pin(async move {
-            match self.stock.price(item.clone()).await {
+            let seen = self.prices.get(&item);
+            let wait = if seen.is_some() { KNOWN_WAIT } else { UNKNOWN_WAIT };
+            match within(wait, self.stock.price(item.clone())).await {
                 Ok(price) => {
                     match price {
                         Some(price) => self.prices.insert(item, price),
@@ -33,12 +45,17 @@ impl Queries for RemoteQueries {
                     }
                     Ok(price)
                 }
-                Err(error) => self.prices.get(&item).map(Some).ok_or(error),
+                Err(error) => seen.map(Some).ok_or(error),
             }
         })
     }
 
     fn knows_user(&self, user: UserId) -> Answer<'_, bool> {
-        self.payment.knows_user(user)
+        Box::pin(within(UNKNOWN_WAIT, self.payment.knows_user(user)))
     }
+}
+
+/// An answer that comes in time.
+async fn within<T>(wait: Duration, answer: Answer<'_, T>) -> Result<T, QueryError> {
+    timeout(wait, answer).await.unwrap_or(Err(QueryError::Unavailable))
 }

@@ -88,6 +88,37 @@ async fn a_service_that_is_gone_as_a_whole_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_no_stock_goes_on_without_it() {
+    let mut fleet = Fleet::start(TIMEOUT).await;
+    let shop = fleet.shop();
+    let user = shop.user_with(100).await;
+    let (known, unknown) = (shop.item_with(3, 10).await, shop.item_with(4, 10).await);
+    // One replica of order sees the price.
+    shop.order_of(&user, &[(&known, 1)]).await;
+    let order = shop.create_order(&user).await;
+    let stock = [1, 1 + SERVICES.len()];
+    stock.iter().for_each(|index| fleet.kill_replica(*index));
+    for lines in 1..=8 {
+        // At once where the replica saw the price, else after it has asked in vain and the gateway asks the other one.
+        shop.succeed(&format!("/orders/addItem/{order}/{known}/2")).await;
+        assert_eq!(shop.order(&order).await.total_cost, lines * 6);
+    }
+    assert_eq!(shop.attempt(&format!("/orders/addItem/{order}/{unknown}/1")).await.slug(), "unavailable");
+    let read = shop.client.get(&format!("/stock/find/{known}")).await;
+    assert_eq!((read.status, read.problem().slug.as_str()), (503, "unavailable"));
+    assert_eq!(shop.checkout(&order).await.slug(), "timeout");
+    assert_eq!(shop.credit(&user).await, 100);
+
+    stock.iter().for_each(|index| fleet.start_replica(*index));
+    fleet.ready().await;
+    shop.succeed(&format!("/orders/addItem/{order}/{unknown}/1")).await;
+    assert_eq!(shop.checkout(&order).await.slug(), "out-of-stock");
+    let order = shop.order_of(&user, &[(&known, 2), (&unknown, 1)]).await;
+    assert_eq!(shop.checkout(&order).await.slug(), "succeeded");
+    assert_eq!((shop.stock(&known).await, shop.stock(&unknown).await, shop.credit(&user).await), (8, 9, 90));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_is_killed_or_cut_off_loses_nothing_that_was_answered() {
     let mut chaos = Chaos::start(TIMEOUT).await;
     for (service, name) in SERVICES.iter().enumerate() {
