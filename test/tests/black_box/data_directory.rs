@@ -97,11 +97,11 @@ async fn a_format_of_another_version_is_named_and_refused() {
     let (mut fixture, market) = killed_market().await;
     let meta = fixture.data().join("META");
     let known = fs::read_to_string(&meta).expect("the file that names the format");
-    let unknown = known.replacen(" 1\n", " 2\n", 1);
-    assert_ne!(known, unknown);
-    fs::write(&meta, unknown).expect("it can be written");
+    let (name, rest) = known.split_once(' ').expect("a name, and the format's number");
+    let (_, rest) = rest.split_once('\n').expect("more lines");
+    fs::write(&meta, format!("{name} 999\n{rest}")).expect("it can be written");
     let exit = refuses(fixture.data()).await;
-    assert!(exit.stderr.contains("format") && exit.stderr.contains("\"2\""), "{exit:?}");
+    assert!(exit.stderr.contains("format") && exit.stderr.contains("\"999\""), "{exit:?}");
     fs::write(&meta, known).expect("it can be written");
     fixture.restart().await;
     audit(&fixture.shop, &market).await;
