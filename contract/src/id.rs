@@ -199,6 +199,12 @@ impl CheckoutId {
     pub fn to_bytes(self) -> [u8; 16] {
         ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
     }
+
+    /// The name of which [`Self::to_bytes`] made `bytes`; `None` if they are not as many.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u128::from_be_bytes).map(Self::from_random)
+    }
 }
 
 impl fmt::Debug for CheckoutId {
@@ -219,6 +225,14 @@ mod tests {
         for bad in ["", " 5", "a b", "a}{b", "'; --", "../x", "é", "a\n", "%00", "\u{665}", &"x".repeat(65)] {
             assert!(bad.parse::<Id>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_checkouts_name_is_read_from_its_bytes_again() {
+        let name = CheckoutId::from_random(u128::MAX / 3);
+        let bytes = name.to_bytes();
+        assert_eq!(CheckoutId::from_bytes(&bytes), Some(name));
+        assert_eq!(CheckoutId::from_bytes(&bytes[1..]), None);
     }
 
     #[test]

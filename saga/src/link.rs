@@ -371,3 +371,33 @@ pub(crate) fn send<E>(ready: &mut Ready<E>, fault: DeliveryFault) {
         outlet.send(delivery);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_source_that_stays_behind_is_stalled() {
+        let mut source = Source {
+            log: LogName { service: "producer".into(), partition: 0 },
+            reader: None,
+            tracking: Arc::default(),
+            visibility: Visibility::Durable,
+            ack: Arc::default(),
+            progress: Arc::default(),
+            cursor: 0,
+            committed: 0,
+            stalled_at: None,
+        };
+        assert!(!source.is_stalled(true), "nothing is addressed to it");
+        source.progress.reached(5);
+        assert!(!source.is_stalled(true), "it may be on its way");
+        source.cursor = 3;
+        assert!(!source.is_stalled(true), "it moves");
+        assert!(!source.is_stalled(false), "something is in the mailbox");
+        assert!(!source.is_stalled(true), "the look before does not count");
+        assert!(source.is_stalled(true));
+        source.cursor = 5;
+        assert!(!source.is_stalled(true), "it is not behind");
+    }
+}

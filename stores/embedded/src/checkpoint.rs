@@ -145,7 +145,8 @@ fn freeze(shared: &Shared) -> (Checkpoint, u64) {
     for service in shared.services() {
         service.partitions.iter().for_each(|partition| lock(partition).records.prepare_freeze());
     }
-    // Alone, so that it is one cut through all partitions. It takes a microsecond for each of them.
+    // Alone, so that it is one cut through all partitions. It takes microseconds for each of them, and
+    // a fraction of one for each record of an open saga.
     let open = shared.open.write().unwrap_or_else(PoisonError::into_inner);
     shared.dirty_bytes.store(0, Ordering::Relaxed);
     let places = open.services.iter().flat_map(|service| service.places());

@@ -56,6 +56,11 @@ impl Answers {
         assert!(count("timeout") < count("succeeded"), "{self:?}");
     }
 
+    /// The fault was one: not everybody got through.
+    pub(crate) fn somebody_noticed(&self) {
+        assert!(self.counts.keys().any(|kind| kind != "succeeded"), "{self:?}");
+    }
+
     /// Every checkout was answered with 200 or 4xx.
     pub(crate) fn every_outcome_is_known(&self) {
         assert_eq!(self.unknown, 0, "{self:?}");

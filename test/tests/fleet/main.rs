@@ -163,7 +163,10 @@ async fn a_slow_disk_costs_time_and_nothing_else() {
             let slow = slow.await;
             if bearable {
                 slow.nobody_noticed();
-            } else if service > 0 {
+                continue;
+            }
+            slow.somebody_noticed();
+            if service > 0 {
                 slow.every_outcome_is_known();
             }
         }
