@@ -374,3 +374,33 @@ impl Ledger for Shelf<'_, '_> {
         self.stock.parked_max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::{CheckoutData, Id, OrderId, Quantity, UserId};
+
+    use super::*;
+
+    #[test]
+    fn a_partition_asks_for_its_own_items_only() {
+        let id = Id::from_number;
+        let items: Vec<_> = (0..20).map(|number| ItemId(id(number))).collect();
+        let line = |item: &ItemId| Line { item: item.clone(), quantity: Quantity::new(1).expect("a quantity") };
+        let checkout = CheckoutData {
+            id: CheckoutId::from_random(1),
+            order: OrderId(id(1)),
+            user: UserId(id(1)),
+            amount: Amount::new(20).expect("an amount"),
+            lines: items.iter().map(line).collect(),
+            started_at_ms: 0,
+            timeout_ms: 5000,
+        };
+        let event = Event::CheckoutStarted(checkout.into());
+        for partition in 0..3 {
+            let mut keys = Vec::new();
+            Stock::default().prefetch(&Input::Event(&event), partition, 3, &mut keys);
+            let own = items.iter().filter(|item| partition_of_item(item, 3) == partition);
+            assert_eq!(keys, own.cloned().map(StockKey::Item).collect::<Vec<_>>());
+        }
+    }
+}

@@ -59,3 +59,32 @@ impl Queries for RemoteQueries {
 async fn within<T>(wait: Duration, answer: Answer<'_, T>) -> Result<T, QueryError> {
     timeout(wait, answer).await.unwrap_or(Err(QueryError::Unavailable))
 }
+
+#[cfg(test)]
+mod tests {
+    use payment::Payment;
+    use saga::{Metrics, Service, Settings};
+    use stock::Stock;
+    use store_memory::MemoryStore;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_price_that_was_seen_is_remembered_when_stock_is_silent() {
+        // Services that were not started take requests and answer none.
+        let stock = Service::new(Stock::default(), MemoryStore::new(), 1, Settings::default(), Metrics::default());
+        let payment = Service::new(Payment::default(), MemoryStore::new(), 1, Settings::default(), Metrics::default());
+        let queries = RemoteQueries::new(StockQueries(stock.handle()), PaymentQueries(payment.handle()));
+        let (seen, unseen): (ItemId, ItemId) = ("1".parse().expect("an id"), "2".parse().expect("an id"));
+        let price = Amount::new(7).expect("an amount");
+        queries.prices.insert(seen.clone(), price);
+
+        let asked = Instant::now();
+        assert_eq!(queries.price(seen).await, Ok(Some(price)));
+        assert_eq!(asked.elapsed(), KNOWN_WAIT);
+        assert_eq!(queries.price(unseen).await, Err(QueryError::Unavailable));
+        assert_eq!(queries.knows_user("1".parse().expect("an id")).await, Err(QueryError::Unavailable));
+        assert_eq!(asked.elapsed(), KNOWN_WAIT + 2 * UNKNOWN_WAIT);
+    }
+}
