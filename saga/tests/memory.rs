@@ -2,13 +2,15 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::bank::Reply;
 use common::{
-    Town, audit, balance, balances, call, call_with, database, deposit, keyed, open_accounts, pass, settings,
-    spawn_call, transfer_around, wait_for,
+    PARTITIONS, Town, audit, balance, balances, call, call_with, database, deposit, keyed, open_accounts, pass,
+    settings, spawn_call, transfer_around, wait_for,
 };
-use saga::{CallOptions, Settings};
-use store_memory::Persistence::Immediate;
+use saga::{CallOptions, Settings, Store, store::Commit};
+use store_memory::{Fault, Kind, Persistence::Immediate};
 
 async fn forgetful_town(records_in_memory_max: usize) -> Town {
     let database = database(Immediate, true);
@@ -105,4 +107,24 @@ async fn residents_are_known_from_the_start_and_never_asked_for() {
             assert_eq!(balance(bank, "*new").await, count);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_of_several_heads_is_read_again() {
+    let database = database(Immediate, true);
+    // Each of the first loads takes a while, and another writer comes in between.
+    database.inject_next(Kind::Load, 8, Fault::slow(Duration::from_millis(5)));
+    let other = database.open("bank");
+    let writing = tokio::spawn(async move {
+        for (partition, delay) in (0..PARTITIONS).zip([7, 0, 0]) {
+            pass(delay).await;
+            other.commit(partition, Commit::default()).await.expect("nobody else has committed");
+        }
+    });
+    let town = Town::of(&database).await;
+    writing.await.expect("no panic");
+    for account in 0..10 {
+        assert_eq!(call(&town.bank, deposit(&format!("account-{account}"), 1)).await, Ok(Reply::Balance(1)));
+    }
+    assert_eq!(town.metric("commit_conflicts_total"), 0);
 }
