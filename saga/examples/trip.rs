@@ -12,11 +12,11 @@
 #![expect(clippy::print_stdout, reason = "an example tells its story")]
 
 use saga::{
-    CallError, CallOptions, Destinations, Input, Metrics, Missing, Participant, Partition, RequestId, Service,
+    CallError, CallOptions, Choreography, Destinations, Input, Metrics, Missing, Participant, Partition, RequestId,
     Settings, Step, Timestamp,
     minicbor::{self, Decode, Encode},
 };
-use store_memory::MemoryDatabase;
+use store_memory::{MemoryDatabase, MemoryStore};
 
 /// Who books, and for how much. It travels with every event, so that nobody has to ask anybody.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -49,85 +49,134 @@ impl saga::Record for Record {
     }
 }
 
-/// One of the three services. In earnest each would be a crate, a process and a type of its own.
-struct Agency {
-    name: &'static str,
-    /// How many seats, rooms or money there are to begin with.
-    left: i64,
-}
+/// The three services. In earnest each would be a crate, and a process.
+struct Flight;
+struct Hotel;
+struct Payment;
 
-impl Participant for Agency {
+impl Participant for Flight {
+    const NAME: &'static str = "flight";
+    const CONSUMES: &'static [&'static str] = &[Hotel::NAME, Payment::NAME];
     type Key = String;
     type Record = Record;
     type Command = Trip;
     type Reply = String;
     type Event = Event;
 
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The whole choreography. What one call does to records, events and replies is one commit, together with the note
-    /// that the input was consumed.
+    /// What one call does to records, events and replies is one commit, together with the note that the input was
+    /// consumed.
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
-        match (self.name, input) {
-            ("flight", Input::Command { request, command: trip }) => {
-                if self.take(step, 1)? {
+        match input {
+            Input::Command { request, command: trip } => {
+                if take(step, 1, SEATS)? {
                     step.put(&trip.0, Record::Caller(Some(request)));
                     step.emit(SeatTaken(trip.clone()));
                 } else {
                     step.reply(request, "sorry, the plane is full".into());
                 }
+                Ok(())
             }
-            ("hotel", Input::Event(SeatTaken(trip))) => {
-                let is_free = self.take(step, 1)?;
+            Input::Event(Paid(trip)) => answer(step, trip, "booked".into()),
+            // Compensations give back, so they cannot fail.
+            Input::Event(RoomRefused(trip, why)) => {
+                take(step, -1, SEATS)?;
+                answer(step, trip, format!("sorry, {why}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Which partitions have to see an event: there is one. Its step does not mind what is not for it.
+    fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
+        to.add(0);
+    }
+
+    fn committed(&self, own: &Event, _: Timestamp) {
+        tell::<Self>(own);
+    }
+}
+
+impl Participant for Hotel {
+    const NAME: &'static str = "hotel";
+    const CONSUMES: &'static [&'static str] = &[Flight::NAME, Payment::NAME];
+    type Key = String;
+    type Record = Record;
+    type Command = ();
+    type Reply = String;
+    type Event = Event;
+
+    fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
+        match input {
+            Input::Event(SeatTaken(trip)) => {
+                let is_free = take(step, 1, ROOMS)?;
                 step.emit(if is_free { RoomTaken(trip.clone()) } else { RoomRefused(trip.clone(), "no room".into()) });
             }
-            ("payment", Input::Event(RoomTaken(trip))) => {
-                let happened = if self.take(step, trip.1)? { Paid } else { Declined };
-                step.emit(happened(trip.clone()));
-            }
-            ("flight", Input::Event(Paid(trip))) => answer(step, trip, "booked".into())?,
-            // Compensations give back, so they cannot fail.
-            ("hotel", Input::Event(Declined(trip))) => {
-                self.take(step, -1)?;
+            Input::Event(Declined(trip)) => {
+                take(step, -1, ROOMS)?;
                 step.emit(RoomRefused(trip.clone(), "not enough money".into()));
-            }
-            ("flight", Input::Event(RoomRefused(trip, why))) => {
-                self.take(step, -1)?;
-                answer(step, trip, format!("sorry, {why}"))?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// Which partitions have to see an event. There is one, and its step does not mind what is not for it.
-    fn destinations(&self, _: &Event, _: Partition, to: &mut Destinations) {
+    fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
         to.add(0);
     }
 
     fn committed(&self, own: &Event, _: Timestamp) {
-        println!("  {:8} {own:?}", self.name);
+        tell::<Self>(own);
     }
 }
 
-impl Agency {
-    /// Takes seats, rooms or money, if there is as much; fewer than none are given back.
-    fn take(&self, step: &mut Step<'_, Self>, quantity: i64) -> Result<bool, Missing> {
-        let left = match step.get(&"left".into())? {
-            Some(Record::Left(left)) => *left,
-            _ => self.left,
-        };
-        if quantity <= left {
-            step.put(&"left".into(), Record::Left(left - quantity));
+impl Participant for Payment {
+    const NAME: &'static str = "payment";
+    const CONSUMES: &'static [&'static str] = &[Hotel::NAME];
+    type Key = String;
+    type Record = Record;
+    type Command = ();
+    type Reply = String;
+    type Event = Event;
+
+    fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
+        if let Input::Event(RoomTaken(trip)) = input {
+            let happened = if take(step, trip.1, MONEY)? { Paid } else { Declined };
+            step.emit(happened(trip.clone()));
         }
-        Ok(quantity <= left)
+        Ok(())
     }
+
+    fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
+        to.add(0);
+    }
+
+    fn committed(&self, own: &Event, _: Timestamp) {
+        tell::<Self>(own);
+    }
+}
+
+/// How much there is to begin with.
+const SEATS: i64 = 3;
+const ROOMS: i64 = 2;
+const MONEY: i64 = 1000;
+
+/// Takes seats, rooms or money, if there is as much; fewer than none are given back.
+fn take<P>(step: &mut Step<'_, P>, quantity: i64, at_first: i64) -> Result<bool, Missing>
+where
+    P: Participant<Key = String, Record = Record>,
+{
+    let left = match step.get(&"left".into())? {
+        Some(Record::Left(left)) => *left,
+        _ => at_first,
+    };
+    if quantity <= left {
+        step.put(&"left".into(), Record::Left(left - quantity));
+    }
+    Ok(quantity <= left)
 }
 
 /// Tells whoever waits for the trip how it ended.
-fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: String) -> Result<(), Missing> {
+fn answer(step: &mut Step<'_, Flight>, trip: &Trip, text: String) -> Result<(), Missing> {
     if let Some(&Record::Caller(Some(request))) = step.get(&trip.0)? {
         step.reply(request, text);
     }
@@ -135,19 +184,22 @@ fn answer(step: &mut Step<'_, Agency>, trip: &Trip, text: String) -> Result<(), 
     Ok(())
 }
 
+fn tell<P: Participant>(own: &Event) {
+    println!("  {:8} {own:?}", P::NAME);
+}
+
+/// Each has one of its own.
+fn database(name: &str) -> MemoryStore {
+    MemoryDatabase::default().open(name)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), CallError> {
-    let [mut flight, mut hotel, mut payment] = [("flight", 3), ("hotel", 2), ("payment", 1000)].map(|(name, left)| {
-        let store = MemoryDatabase::default().open(name);
-        Service::new(Agency { name, left }, store, 1, Settings::default(), Metrics::default())
-    });
-    hotel.consume(&mut flight);
-    hotel.consume(&mut payment);
-    payment.consume(&mut hotel);
-    flight.consume(&mut hotel);
-    flight.consume(&mut payment);
-    let desk = flight.handle();
-    let _running = [flight.start(), hotel.start(), payment.start()];
+    let mut trips = Choreography::new(Settings::default(), Metrics::default());
+    let desk = trips.add(Flight, database("flight"), 1);
+    trips.add(Hotel, database("hotel"), 1);
+    trips.add(Payment, database("payment"), 1);
+    let _running = trips.start().expect("everybody's producers are there");
     for (traveller, price) in [("Ann", 300), ("Bob", 900), ("Cleo", 300), ("Dan", 300)] {
         println!("{traveller} wants a trip for {price}:");
         let told = desk.call(0, Trip(traveller.into(), price), CallOptions::default()).await?;

@@ -15,6 +15,12 @@
 //! #     async fn read_log(
 //! #         &self, _: Partition, _: u64, _: usize, _: store::Visibility,
 //! #     ) -> store::Result<Vec<store::LogEntry>> { unimplemented!() }
+//! #     async fn begin_epoch(&self, _: Partition, _: u64) -> store::Result<()> { unimplemented!() }
+//! #     fn identity(&self) -> store::Identity { unimplemented!() }
+//! #     async fn bound_to(
+//! #         &self, _: &str, _: Option<store::Identity>,
+//! #     ) -> store::Result<Option<store::Identity>> { unimplemented!() }
+//! #     async fn unbind(&self, _: &str) -> store::Result<()> { unimplemented!() }
 //! #     fn durability(&self) -> &Durability { unimplemented!() }
 //! # }
 //! use saga::conformance::{Differences, Reopen, Subject};
@@ -52,9 +58,11 @@ use crate::{Partition, Store, store};
 pub mod codec;
 mod cursors;
 mod durable;
+mod epochs;
 mod fixture;
 mod heads;
 mod histories;
+mod identity;
 mod logs;
 mod races;
 mod records;
@@ -69,12 +77,14 @@ pub use durable::{
     positions_follow_the_order_of_the_commits, siblings_are_apart_and_lose_their_tails_together,
     waiters_of_all_partitions_are_served,
 };
+pub use epochs::an_epoch_keeps_the_log_and_goes_on_counting;
 pub use heads::{
     a_commit_is_applied_whole, a_commit_raises_the_head_by_one, a_conflict_changes_nothing,
     a_load_sees_every_commit_before_it, an_untouched_partition_is_empty, only_the_current_head_may_commit,
     partitions_are_apart,
 };
 pub use histories::random_histories_match_the_reference;
+pub use identity::{an_identity_stays_with_the_data, bonds_last_until_they_are_taken_back};
 pub use logs::{
     a_log_is_read_after_a_position_up_to_a_limit, a_trim_beyond_the_end_stops_at_the_end, a_trim_never_moves_back,
     a_trim_takes_nothing_above_it, events_are_numbered_densely_from_one, events_of_every_size_are_kept,
@@ -340,6 +350,9 @@ macro_rules! conformance_tests {
             a_trim_beyond_the_end_stops_at_the_end
             the_end_of_a_log_outlives_its_events
             cursors_are_kept_and_replaced_one_by_one
+            an_epoch_keeps_the_log_and_goes_on_counting
+            an_identity_stays_with_the_data
+            bonds_last_until_they_are_taken_back
             of_many_writers_one_wins_each_head
             partitions_are_written_at_the_same_time
             a_load_shows_one_moment

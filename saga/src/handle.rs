@@ -1,4 +1,4 @@
-//! Asking the partitions of a service, wherever they are looked after.
+//! Asking the partitions of a service, whichever process owns them.
 
 use std::{
     fmt,
@@ -11,9 +11,10 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Effect, Participant, Partition, partition_of,
-    request::{Answer, Ask, CallError, IdempotencyKey, Request},
-    sequencer::Status,
+    Participant, Partition, Repeatability,
+    health::Status,
+    partition_of,
+    request::{Answer, Ask, CallError, IdempotencyKey, Replied, Request},
 };
 
 /// How a request is to be treated.
@@ -35,7 +36,7 @@ pub(crate) struct Desk<P: Participant> {
 /// The future of [`Route::route`].
 pub(crate) type Routed<'a, R> = Pin<Box<dyn Future<Output = Answer<R>> + Send + 'a>>;
 
-/// Finds out which process looks after a partition, and asks it.
+/// Finds the owner of a partition, and asks it.
 pub(crate) trait Route<P: Participant>: Send + Sync {
     fn route<'a>(
         &'a self,
@@ -51,7 +52,7 @@ pub struct Handle<P: Participant> {
     /// Those in this process; empty where it does not run the service.
     desks: Arc<[Desk<P>]>,
     partitions: Partition,
-    /// Set where other processes look after partitions too.
+    /// Set where other processes own partitions too.
     route: Arc<OnceLock<Arc<dyn Route<P>>>>,
 }
 
@@ -101,9 +102,24 @@ impl<P: Participant> Handle<P> {
         &self,
         partition: Partition,
         command: P::Command,
-        mut options: CallOptions,
+        options: CallOptions,
     ) -> Result<P::Reply, CallError> {
-        if options.key.as_ref().is_some_and(|key| key.retention.is_some()) && P::effect(&command) != Effect::Once {
+        Ok(self.call_marked(partition, command, options).await?.reply)
+    }
+
+    /// The same, telling a reply that was remembered from one that is new.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_marked(
+        &self,
+        partition: Partition,
+        command: P::Command,
+        mut options: CallOptions,
+    ) -> Result<Replied<P::Reply>, CallError> {
+        if options.key.as_ref().is_some_and(|key| key.retention.is_some())
+            && P::repeatability(&command) != Repeatability::Once
+        {
             // What the key is for, that a repetition does no harm, is so without it.
             options.key = None;
         }
@@ -126,7 +142,8 @@ impl<P: Participant> Handle<P> {
     /// See [`CallError`].
     pub async fn claim(&self, key: IdempotencyKey) -> Result<Option<P::Reply>, CallError> {
         let home = self.partition_of(key.key.as_bytes());
-        self.ask(home, Ask::Claim, CallOptions { key: Some(key), patience: None }).await
+        let replied = self.ask(home, Ask::Claim, CallOptions { key: Some(key), patience: None }).await?;
+        Ok(replied.map(|replied| replied.reply))
     }
 
     async fn ask(&self, partition: Partition, ask: Ask<P::Command>, options: CallOptions) -> Answer<P::Reply> {
@@ -136,7 +153,7 @@ impl<P: Participant> Handle<P> {
         }
     }
 
-    /// Asks the partition as this process looks after it.
+    /// Asks the partition in this process.
     pub(crate) async fn ask_here(
         &self,
         partition: Partition,
@@ -145,7 +162,7 @@ impl<P: Participant> Handle<P> {
     ) -> Answer<P::Reply> {
         let (reply_to, reply) = oneshot::channel();
         let desk = self.desks.get(usize::from(partition)).ok_or(CallError::Stopped)?;
-        if desk.status.failing.load(Ordering::Acquire) {
+        if desk.status.failing.load(Ordering::Acquire) || desk.status.stands_still() {
             return Err(CallError::Unavailable);
         }
         let CallOptions { key, patience } = options;

@@ -1,8 +1,9 @@
 //! Choreographies that survive crashes: services that react to each other's events, each with its own database, such
 //! that a transaction across all of them happens as a whole or is undone as a whole.
 //!
-//! You write a [`Participant`] per service: the types of its records, commands, replies and events, and one pure
-//! function, its *step*. The engine does the rest:
+//! You write a [`Participant`] per service: the types of its records, commands, replies and events, whose events it
+//! consumes, and one pure function, its *step*. A [`Choreography`] joins the services of one process by that, a
+//! [`remote::Node`] a service with those in other processes. The engine does the rest:
 //!
 //! ```text
 //!   commands ──┐    ┌────────────────────────────────────────────┐
@@ -17,7 +18,8 @@
 //! - **Output commit.** A reply, a read, or an event to a service with another database leaves only when what it
 //!   depends on is durable ([`Durability`]).
 //! - **Holds** ([`hold`]): tentative claims on quantities, with parking instead of false refusals, reads that wait, and
-//!   records that are dropped exactly when nothing can come any more.
+//!   records that are dropped exactly when nothing can come any more. A participant says what is its own about them
+//!   ([`hold::Holder`]).
 //! - **Deadlines** ([`Deadline`]), rebuilt from the log after a crash.
 //! - **Idempotency keys** ([`IdempotencyKey`]): a repeated request takes effect once and gets the same reply.
 //! - **Any store** with four methods ([`store`]): correctness rests on its comparison of heads alone, never on leases,
@@ -31,18 +33,27 @@
 //!
 //! `examples/trip.rs` books a trip with three services in some hundred lines.
 
+mod backoff;
+mod choreography;
 pub mod codec;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod durability;
 mod engine_records;
 mod handle;
+mod hashing;
+mod health;
 pub mod hold;
 mod link;
 mod members;
 mod metrics;
 mod participant;
+mod readable;
+mod record;
+mod recorded;
+mod refrain;
 pub mod remote;
+pub mod repair;
 mod request;
 mod sequencer;
 mod service;
@@ -52,19 +63,28 @@ pub mod store;
 mod timers;
 mod view;
 mod watch;
+mod wiring;
 
+pub use backoff::Backoff;
+pub use choreography::Choreography;
 pub use codec::{Codec, CodecError};
 pub use durability::{Durability, DurabilityWatch, Missed};
 pub use handle::{CallOptions, Handle};
+pub use hashing::{fingerprint, partition_of};
+pub use health::Health;
 pub use link::{DeliveryFault, ReadLog, ReadLogFuture};
 pub use members::{Member, Members};
 pub use metrics::Metrics;
 pub use minicbor;
-pub use participant::{Deadline, Destinations, Effect, Input, Key, Missing, Participant, Record, RequestId, Timestamp};
-pub use request::{CallError, IdempotencyKey};
+pub use participant::{Deadline, Destinations, Input, Origin, Participant, Repeatability, RequestId, Step, Timestamp};
+pub use readable::{check_record, read_event};
+pub use record::{Key, Missing, Record, Standing};
+pub use refrain::Refrain;
+pub use request::{CallError, IdempotencyKey, Replied};
 pub use sequencer::Halt;
-pub use service::{Running, Service, fingerprint, partition_of};
+pub use service::{Running, Service};
 pub use settings::{Clock, Settings, SystemClock};
 pub use solo::{Outcome, Solo};
 pub use store::{LogName, Partition, Store};
-pub use view::Step;
+pub use view::RecordMut;
+pub use wiring::NotConnected;

@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 pub(crate) use crate::store::Visibility;
 use crate::{
     Destinations, LogName, Partition, Store,
+    recorded::Recorded,
     store::{
         self, LogEntry,
         position::{epoch_of, sequence_of},
@@ -38,9 +39,21 @@ pub(crate) struct Delivery<E> {
     pub(crate) source: usize,
     pub(crate) from: u64,
     pub(crate) to: u64,
-    pub(crate) events: Vec<(u64, Arc<E>)>,
+    pub(crate) events: Vec<(u64, Arc<Recorded<E>>)>,
     /// Why the log cannot be consumed beyond `from`, if it cannot: then there are no events.
-    pub(crate) fault: Option<Arc<str>>,
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Why a log cannot be consumed any further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// What comes next was dropped up to before the event with this number, since everybody had consumed it: the
+    /// consumer's own data are older than they were.
+    Trimmed(u64),
+    /// The producer's data are older than they were, and went on from there; nobody has accepted that yet.
+    Lost,
+    /// An event makes no sense.
+    Unreadable(Arc<str>),
 }
 
 impl<E> Clone for Delivery<E> {
@@ -64,22 +77,74 @@ impl<S: Store> ReadLog for S {
     }
 }
 
-/// How far each consumer has consumed one log, so that its owner knows what it may trim.
+/// How far one partition has durably consumed a log, as far as is known: 0 before anything is.
+#[derive(Debug, Default)]
+pub(crate) struct Consumption {
+    position: AtomicU64,
+    is_known: AtomicBool,
+}
+
+impl Consumption {
+    /// The consumer itself says where it is.
+    pub(crate) fn set(&self, position: u64) {
+        self.position.store(position, Ordering::Release);
+        self.is_known.store(true, Ordering::Release);
+    }
+
+    /// Somebody heard where it is, or was.
+    pub(crate) fn raise(&self, position: u64) {
+        self.position.fetch_max(position, Ordering::AcqRel);
+        self.is_known.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn known(&self) -> Option<u64> {
+        self.is_known.load(Ordering::Acquire).then(|| self.position.load(Ordering::Acquire))
+    }
+}
+
+/// How far each consumer has consumed one log, so that its owner knows what it may trim, and whether it is all there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Acks {
-    consumed: Vec<Arc<AtomicU64>>,
+    consumers: Vec<(LogName, Arc<Consumption>)>,
+    /// Those that are in other processes.
+    away: Vec<(LogName, Arc<Consumption>)>,
+    /// Those that only watch.
+    observers: Vec<Arc<Consumption>>,
 }
 
 impl Acks {
-    pub(crate) fn add(&mut self) -> Arc<AtomicU64> {
-        let ack = Arc::new(AtomicU64::new(0));
-        self.consumed.push(Arc::clone(&ack));
-        ack
+    /// Adds a consuming partition, which has this name; `is_away`: in another process.
+    pub(crate) fn add(&mut self, consumer: LogName, ack: Arc<Consumption>, is_away: bool) {
+        if is_away {
+            self.away.push((consumer.clone(), Arc::clone(&ack)));
+        }
+        self.consumers.push((consumer, ack));
     }
 
-    /// Every consumer is past this number. A log without consumers is needed by nobody.
-    pub(crate) fn minimum(&self) -> u64 {
-        self.consumed.iter().map(|ack| ack.load(Ordering::Acquire)).min().unwrap_or(u64::MAX)
+    /// Adds an observer's partition.
+    pub(crate) fn observe(&mut self, ack: Arc<Consumption>) {
+        self.observers.push(ack);
+    }
+
+    /// Somebody in another process who has not said yet how far it is.
+    pub(crate) fn unheard(&self) -> Option<&LogName> {
+        self.away.iter().find(|(_, ack)| ack.known().is_none()).map(|(consumer, _)| consumer)
+    }
+
+    /// Every consumer is past this number, and every observer too or too far behind the end of the log, `log_end`, by more
+    /// than `lag_max` events, to be waited for. A log without consumers is needed by nobody.
+    pub(crate) fn minimum(&self, log_end: u64, lag_max: u64) -> u64 {
+        let position = |ack: &Arc<Consumption>| ack.position.load(Ordering::Acquire);
+        let needed = self.consumers.iter().map(|(_, ack)| position(ack)).min().unwrap_or(u64::MAX);
+        let observed = self.observers.iter().map(position).min().unwrap_or(u64::MAX);
+        // Sequences go on from epoch to epoch, so what is of an earlier one is below this as well.
+        let patience = log_end - lag_max.min(sequence_of(log_end));
+        needed.min(observed.max(patience))
+    }
+
+    /// Each consumer, and how far it is known to be.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&LogName, Option<u64>)> {
+        self.consumers.iter().map(|(consumer, ack)| (consumer, ack.known()))
     }
 }
 
@@ -91,7 +156,7 @@ pub(crate) struct Source {
     pub(crate) tracking: Arc<Tracking>,
     pub(crate) visibility: Visibility,
     /// Where the owner of the log looks how far this consumer is.
-    pub(crate) ack: Arc<AtomicU64>,
+    pub(crate) ack: Arc<Consumption>,
     /// What a producer in the same process told.
     pub(crate) progress: Arc<Progress>,
     pub(crate) cursor: u64,
@@ -102,6 +167,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    pub(crate) fn new(log: LogName, reader: Option<Arc<dyn ReadLog>>, visibility: Visibility) -> Self {
+        let (tracking, ack, progress) = Default::default();
+        Self { log, reader, tracking, visibility, ack, progress, cursor: 0, committed: 0, stalled_at: None }
+    }
+
     /// Moves the cursor past events that are not for this consumer, as far as the producer got.
     pub(crate) fn skip_others(&mut self) {
         // In this order: what was meant for this consumer up to `written` is in `addressed` by then.
@@ -206,29 +276,29 @@ pub(crate) struct Link<E> {
 
 /// One consuming partition as a producer partition sees it.
 pub(crate) struct LinkedPartition<E> {
-    pub(crate) outlet: Outlet<E>,
+    pub(crate) sink: Sink<E>,
     /// Which of the consumer's sources this producer is.
     pub(crate) source: usize,
     pub(crate) progress: Arc<Progress>,
     /// Events up to this number were sent or are not for this partition.
     pub(crate) sent: u64,
-    pub(crate) pending: Vec<(u64, Arc<E>)>,
+    pub(crate) pending: Vec<(u64, Arc<Recorded<E>>)>,
 }
 
 /// The ways from a producer to one consuming partition: its mailbox if it is in this process, and whoever subscribed
 /// for it from another.
-pub(crate) struct Outlet<E> {
+pub(crate) struct Sink<E> {
     pub(crate) mailbox: Option<mpsc::Sender<Delivery<E>>>,
     pub(crate) subscribers: Option<Arc<Subscribers<E>>>,
 }
 
-impl<E> Clone for Outlet<E> {
+impl<E> Clone for Sink<E> {
     fn clone(&self) -> Self {
         Self { mailbox: self.mailbox.clone(), subscribers: self.subscribers.clone() }
     }
 }
 
-impl<E> Outlet<E> {
+impl<E> Sink<E> {
     pub(crate) fn to_mailbox(mailbox: mpsc::Sender<Delivery<E>>) -> Self {
         Self { mailbox: Some(mailbox), subscribers: None }
     }
@@ -292,14 +362,14 @@ pub enum DeliveryFault {
 }
 
 /// Deliveries made ready by [`Link::prepare`], to be sent once they may leave.
-pub(crate) type Ready<E> = Vec<(Outlet<E>, Delivery<E>)>;
+pub(crate) type Ready<E> = Vec<(Sink<E>, Delivery<E>)>;
 
 impl<E> Link<E> {
     /// Sorts `events`, numbered from `first` on, to the consumers they are for.
     pub(crate) fn prepare(
         &mut self,
         first: u64,
-        events: &[Arc<E>],
+        events: &[Arc<Recorded<E>>],
         destinations: &mut Destinations,
         ready: &mut Ready<E>,
     ) {
@@ -329,7 +399,6 @@ impl<E> Link<E> {
     pub(crate) fn restart(&mut self, log_end: u64) {
         for consumer in self.consumers.iter_mut().flatten() {
             consumer.sent = log_end;
-            consumer.pending.clear();
             consumer.progress.addressed.fetch_max(log_end, Ordering::AcqRel);
         }
     }
@@ -337,7 +406,7 @@ impl<E> Link<E> {
     /// Tells consumers in other processes how far the log is: they may have missed what another replica wrote.
     pub(crate) fn announce(&self, log_end: u64) {
         for consumer in self.consumers.iter().flatten() {
-            if let Some(subscribers) = &consumer.outlet.subscribers {
+            if let Some(subscribers) = &consumer.sink.subscribers {
                 subscribers.send(&Delivery { source: 0, from: log_end, to: log_end, events: Vec::new(), fault: None });
             }
         }
@@ -352,23 +421,23 @@ impl<E> Link<E> {
 }
 
 impl<E> LinkedPartition<E> {
-    fn delivery(&mut self, to: u64, events: Vec<(u64, Arc<E>)>) -> (Outlet<E>, Delivery<E>) {
+    fn delivery(&mut self, to: u64, events: Vec<(u64, Arc<Recorded<E>>)>) -> (Sink<E>, Delivery<E>) {
         let delivery = Delivery { source: self.source, from: self.sent, to, events, fault: None };
         self.sent = to;
-        (self.outlet.clone(), delivery)
+        (self.sink.clone(), delivery)
     }
 }
 
 /// Sends what is ready. A full mailbox loses the delivery, and its consumer will read the log instead: blocking here
 /// could close a circle of services that wait for each other.
 pub(crate) fn send<E>(ready: &mut Ready<E>, fault: DeliveryFault) {
-    for (outlet, delivery) in ready.drain(..) {
+    for (sink, delivery) in ready.drain(..) {
         match fault {
             DeliveryFault::None => {}
             DeliveryFault::DropEvery => continue,
-            DeliveryFault::RepeatEvery => outlet.send(delivery.clone()),
+            DeliveryFault::RepeatEvery => sink.send(delivery.clone()),
         }
-        outlet.send(delivery);
+        sink.send(delivery);
     }
 }
 
@@ -377,18 +446,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_heard_late_of_a_consumer_takes_nothing_back() {
+        let consumption = Consumption::default();
+        assert_eq!(consumption.known(), None);
+        consumption.raise(5);
+        consumption.raise(3);
+        assert_eq!(consumption.known(), Some(5), "another connection was slower");
+        consumption.set(3);
+        assert_eq!(consumption.known(), Some(3), "it says so itself: its data went back");
+    }
+
+    #[test]
     fn only_a_source_that_stays_behind_is_stalled() {
-        let mut source = Source {
-            log: LogName { service: "producer".into(), partition: 0 },
-            reader: None,
-            tracking: Arc::default(),
-            visibility: Visibility::Durable,
-            ack: Arc::default(),
-            progress: Arc::default(),
-            cursor: 0,
-            committed: 0,
-            stalled_at: None,
-        };
+        let log = LogName { service: "producer".into(), partition: 0 };
+        let mut source = Source::new(log, None, Visibility::Durable);
         assert!(!source.is_stalled(true), "nothing is addressed to it");
         source.progress.reached(5);
         assert!(!source.is_stalled(true), "it may be on its way");

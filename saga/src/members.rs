@@ -14,6 +14,26 @@ pub struct Member {
     pub id: u64,
     /// Where the others reach it; not empty, and without a space.
     pub address: String,
+    /// Whether it reaches what its partitions need. One that does not is given none while another one does.
+    pub is_fit: bool,
+}
+
+/// What follows the address of one that is not fit.
+const UNFIT: &str = " unfit";
+
+impl Member {
+    /// What a list keeps of it beside its id.
+    #[must_use]
+    pub fn entry(&self) -> String {
+        if self.is_fit { self.address.clone() } else { format!("{}{UNFIT}", self.address) }
+    }
+
+    /// The member that a list has so much of.
+    #[must_use]
+    pub fn from_entry(id: u64, entry: &str) -> Self {
+        let unfit = entry.strip_suffix(UNFIT);
+        Self { id, address: unfit.unwrap_or(entry).to_owned(), is_fit: unfit.is_none() }
+    }
 }
 
 /// A list of living replicas, kept beside the service's data.

@@ -1,8 +1,17 @@
 //! What a user of the engine writes: the types of one service and its pure step.
 
-use std::{fmt::Debug, hash::Hash, time::Duration};
+mod step;
 
-use crate::{Partition, Step, codec::Codec};
+use std::{fmt::Debug, time::Duration};
+
+use crate::{
+    Partition,
+    codec::Codec,
+    record::{Key, Missing, Record},
+};
+
+pub(crate) use step::Effects;
+pub use step::{Origin, Step};
 
 /// Milliseconds since 1970-01-01 UTC, as the engine's clock told them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,40 +35,6 @@ impl Timestamp {
 /// one must not store it (see [`Record::is_pinned`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
-
-/// The name of a record in its partition.
-pub trait Key: Clone + Eq + Ord + Hash + Debug + Send + Sync + 'static {
-    /// Appends the bytes the store knows the record by; different keys, different bytes. At most 120 bytes.
-    fn write_to(&self, out: &mut Vec<u8>);
-
-    /// Whether the record is *resident*: one of a kind that is few at any time and comes and goes, such as a record for
-    /// every open saga. The engine has all of them in memory, always, so that it need not ask the store for those
-    /// that are not there yet. Never change it for a key while data exists.
-    fn is_resident(&self) -> bool {
-        false
-    }
-
-    /// The resident key of which [`Self::write_to`] wrote these bytes. Needed where there are any: without it the partition
-    /// could not be taken over (debug builds panic when such a key is written that cannot be read).
-    fn read_resident(bytes: &[u8]) -> Option<Self> {
-        let _ = bytes;
-        None
-    }
-}
-
-impl Key for String {
-    fn write_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.as_bytes());
-    }
-}
-
-/// The state under one key.
-pub trait Record: Codec + Clone + Debug + Send + Sync + 'static {
-    /// Whether the record has a part that lives in memory only, such as callers who wait. It is then kept in memory.
-    fn is_pinned(&self) -> bool {
-        false
-    }
-}
 
 /// What a step is asked to react to.
 #[derive(Debug)]
@@ -150,21 +125,17 @@ pub enum Deadline<K> {
     },
 }
 
-/// What is left of a command that was carried out, and so what it takes to ask again where no answer was seen.
+/// Whether a command may be carried out again, and so what it takes to ask again where no answer was seen. The words are
+/// those of HTTP's methods (RFC 9110, 9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Repeatability {
     /// It changes nothing.
-    None,
+    Safe,
     /// Carried out twice it leaves what once does, and either answer is true.
     Idempotent,
     /// Twice is once too often: asked again it needs an idempotency key.
     Once,
 }
-
-/// `Err(Missing)`: a record that the step needs is not in memory. Hand it on with `?`; the engine loads the record and
-/// runs the step again from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing;
 
 /// One service of a choreography.
 ///
@@ -172,6 +143,17 @@ pub struct Missing;
 /// order of a hash map. The engine may run it more than once for one input (after loading a record, or after another
 /// writer won) and keeps the effects of the last run only.
 pub trait Participant: Send + Sync + Sized + 'static {
+    /// The service's name: names its logs and its metrics. Never change it while data exists.
+    const NAME: &'static str;
+
+    /// The names of the services whose logs it consumes; its own among them if its partitions talk to each other.
+    const CONSUMES: &'static [&'static str];
+
+    /// Whether it only watches the others, which never wait for it: they keep so many events for it and no more
+    /// ([`Settings::observer_lag_max`](crate::Settings::observer_lag_max)), and it is told what it [`missed`](Self::missed).
+    /// It emits no events that anybody consumes. Where it runs beside others, it may stop without stopping them.
+    const IS_OBSERVER: bool = false;
+
     /// Names of records.
     type Key: Key;
     /// States of records.
@@ -183,17 +165,25 @@ pub trait Participant: Send + Sync + Sized + 'static {
     /// What happened, the same type for all services that are connected.
     type Event: Codec + Debug + Send + Sync + 'static;
 
-    /// The service's name: names its logs and its metrics. Never change it while data exists.
-    fn name(&self) -> &'static str;
-
     /// Reacts to one input.
     ///
     /// # Errors
     /// Only [`Missing`], handed on from the step's accessors.
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing>;
 
-    /// Says which of this service's `partitions` partitions have to see `event`, from whichever service it comes.
-    fn destinations(&self, event: &Self::Event, partitions: Partition, to: &mut Destinations);
+    /// Takes note, as an observer, that so many events of the log that [`Step::origin`] names were dropped before it had
+    /// consumed them; the origin's number is the last one's, and its time not known.
+    ///
+    /// # Errors
+    /// As of [`step`](Self::step).
+    fn missed(&self, step: &mut Step<'_, Self>, events: u64) -> Result<(), Missing> {
+        let _ = (step, events);
+        Ok(())
+    }
+
+    /// Says which of this service's `partitions` partitions have to see `event`, from whichever service it comes. Asked by
+    /// its producers too, in whichever process they are.
+    fn destinations(event: &Self::Event, partitions: Partition, to: &mut Destinations);
 
     /// Says what an event of this service's own means for the deadline of its saga.
     fn deadline(&self, own: &Self::Event) -> Option<Deadline<Self::Key>> {
@@ -218,11 +208,11 @@ pub trait Participant: Send + Sync + Sized + 'static {
         let _ = (own, now);
     }
 
-    /// What a command leaves behind. A request that was sent to another replica and got no answer is asked again: as it
-    /// is where that does no harm, under a key of the engine's own where it would.
-    fn effect(command: &Self::Command) -> Effect {
+    /// Whether a command may be carried out again. A request that was sent to another replica and got no answer is asked
+    /// again: as it is where that does no harm, under a key of the engine's own where it would.
+    fn repeatability(command: &Self::Command) -> Repeatability {
         let _ = command;
-        Effect::Once
+        Repeatability::Once
     }
 
     /// Whether a repeated request with the same idempotency key gets this reply again. `false` for a reply that says

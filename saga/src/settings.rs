@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::{Timestamp, link::DeliveryFault};
+use crate::{Timestamp, hashing::random_seed, link::DeliveryFault};
 
 /// Where the engine gets the time that steps are given.
 pub trait Clock: Send + Sync {
@@ -38,18 +38,40 @@ pub struct Settings {
     pub requests_waiting_max: usize,
     /// Deliveries that may wait for a partition; further ones are lost and read from the log instead.
     pub deliveries_waiting_max: usize,
-    /// Records that a partition keeps in memory; about 300 bytes each for small records.
+    /// How much a partition keeps in memory, in small records, which take about 300 bytes each. A record counts as one,
+    /// and as another for each 128 bytes that it is stored in.
     pub records_in_memory_max: usize,
-    /// How long a reply is remembered under its idempotency key.
+    /// How long a reply is remembered under its idempotency key, by the clock of the partition's owner.
     pub idempotency_retention: Duration,
+    /// How long a reply of what has changed nothing is remembered, if that is shorter: a refusal costs its caller
+    /// nothing, so it must not cost the server space for a day.
+    pub unchanged_retention: Duration,
+    /// The bytes of keys and replies that a partition remembers; further requests with a key are told that it is
+    /// overloaded. To forget some sooner than promised would break the promise.
+    pub idempotency_bytes_max: u64,
     /// How often deadlines and patience are looked at.
     pub tick: Duration,
     /// How often a consumer looks at the logs themselves, in case a delivery was lost; also the time after which an
     /// idle consumer stores its cursors, and after which a fired deadline fires again if nothing came of it.
     pub poll: Duration,
+    /// How many events of a log are kept for an observer that has not consumed them (see
+    /// [`Participant::IS_OBSERVER`](crate::Participant::IS_OBSERVER)).
+    pub observer_lag_max: u64,
+    /// How long an observer lets events come together before it takes them, unless somebody asks it something: a commit is
+    /// shared by more of them, and those whom it watches are disturbed less often.
+    pub observer_linger: Duration,
+    /// How long a partition that is told to stop may take for what is queued, and for a store that does not answer.
+    pub stop_grace: Duration,
     /// Tells this writer from every other that a partition has had or will have. `None`: a random number, which is right
     /// unless a run has to repeat itself exactly.
     pub writer_id: Option<u64>,
+    /// Writers of a partition that are told apart, so that one that is not sure whether it committed can find out. It may
+    /// be any number: what is not known any more is told as unknown.
+    pub writers_max: usize,
+    /// Commits of a partition whose fate is not known yet and that are told apart, in the same way.
+    pub doubts_max: usize,
+    /// Seeds the hashing of names that clients choose. Random, which is right unless a run has to repeat itself exactly.
+    pub hash_seed: u64,
     /// For tests.
     pub delivery_fault: DeliveryFault,
 }
@@ -65,7 +87,18 @@ impl Default for Settings {
             idempotency_retention: Duration::from_secs(24 * 60 * 60),
             tick: Duration::from_millis(10),
             poll: Duration::from_millis(500),
+            // Some seconds of a fast shop, and in a database that keeps its logs in memory some 15 MB of it a partition.
+            observer_lag_max: 50_000,
+            observer_linger: Duration::from_millis(200),
+            // Longer than some flushes of a busy disk; with the time that requests have before it, below the 30 s after
+            // which Kubernetes kills by default.
+            stop_grace: Duration::from_secs(5),
+            unchanged_retention: Duration::from_secs(10 * 60),
+            idempotency_bytes_max: 1 << 30,
             writer_id: None,
+            writers_max: 8,
+            doubts_max: 32,
+            hash_seed: random_seed(),
             delivery_fault: DeliveryFault::None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Input, Participant, Partition, RequestId, Step, Timestamp, view::Effects, view::View};
+use crate::{Input, Participant, Partition, RequestId, Step, Timestamp, participant::Effects, view::View};
 
 /// What one step did besides changing records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Outcome<E, R> {
     pub replies: Vec<(RequestId, R)>,
     /// What was noted.
     pub notes: Vec<&'static str>,
+    /// How many records the engine would have stored. With no event either there is nothing to commit.
+    pub written: usize,
 }
 
 /// All records of one partition in memory, and the participant's step over them.
@@ -38,15 +40,15 @@ impl<P: Participant + Clone> Clone for Solo<P> {
 impl<P: Participant> Solo<P> {
     /// Partition number `partition` of `partitions`, without records.
     pub fn new(participant: P, partition: Partition, partitions: Partition) -> Self {
-        Self { participant, records: View::new(true), partition, partitions }
+        Self { participant, records: View::new(true, 0), partition, partitions }
     }
 
     /// The same partition with `records` in place of its own: those that a store kept, say, or of an earlier moment.
     #[must_use]
     pub fn with_records(mut self, records: impl IntoIterator<Item = (P::Key, P::Record)>) -> Self {
-        self.records = View::new(true);
+        self.records = View::new(true, 0);
         for (key, record) in records {
-            self.records.insert_loaded(key, Some(record));
+            self.records.insert_loaded(key, Some(record), 0);
         }
         self
     }
@@ -66,12 +68,17 @@ impl<P: Participant> Solo<P> {
             now,
             partition: self.partition,
             partitions: self.partitions,
+            origin: None,
         };
         let result = self.participant.step(&mut step, input);
         assert!(result.is_ok(), "a step claims to miss a record although all are in memory");
-        self.records.drain_dirty(|_, _| {});
+        let mut written = 0;
+        self.records.drain_dirty(|_, _| {
+            written += 1;
+            0
+        });
         let Effects { events, replies, notes } = effects;
-        Outcome { events, replies, notes }
+        Outcome { events, replies, notes, written }
     }
 
     /// All records, in the order of their keys.

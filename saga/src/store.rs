@@ -1,11 +1,14 @@
-//! The port every store implements: four methods, no knowledge of any domain.
+//! The port every store implements: four methods on partitions, and who the data are; no knowledge of any domain.
 //!
 //! A store keeps, for each partition of one service, a *head* (how many commits it has had), records by key, an
 //! event log numbered densely from 1, and the cursors that say how far the partition has consumed other logs.
 //!
+//! All of it are the data of one service, which have an [`Identity`]: a database that takes another's place, or is made
+//! anew in its place, has another one.
+//!
 //! A store whose server may lose a tail that others have seen (a failover to a replica that lacks it) counts *epochs*:
 //! heads and event numbers then hold the epoch in their upper bits (see [`position`]). Others stay in epoch 0, where a
-//! number is what it says.
+//! number is what it says, until [an operator accepts a loss](crate::repair).
 //!
 //! ```text
 //!            load(partition, keys)                      commit(partition, …)
@@ -13,8 +16,8 @@
 //!   cursors, log positions, records           writes + events + cursors + trim, all or nothing
 //! ```
 //!
-//! Records whose key begins with [`RESIDENT`] are few, come and go, and are wanted all together by whoever takes a
-//! partition over; a store had better keep them where they can be read without passing by all the others.
+//! Records whose key begins with [`RESIDENT`] are few, come and go, and are wanted all together by a partition's
+//! new owner; stores should keep them apart (a hash of their own, a prefix), so that reading them reads no other records.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -22,7 +25,12 @@ use bytes::Bytes;
 
 use crate::{Durability, Missed};
 
+mod identity;
 pub mod position;
+mod wrap;
+
+pub use identity::Identity;
+pub use wrap::Wrap;
 
 /// The index of a partition inside its service, from 0.
 pub type Partition = u16;
@@ -75,7 +83,7 @@ pub struct Snapshot {
 
 /// One record to put or, where `value` is `None`, to remove.
 ///
-/// All keys and values of a commit may be slices of one buffer: a store that keeps them in memory had better copy them,
+/// All keys and values of a commit may be slices of one buffer: a store that keeps them in memory should copy them,
 /// lest one small record that stays keeps a large buffer with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -213,6 +221,31 @@ pub trait Store: Send + Sync + 'static {
         visibility: Visibility,
     ) -> impl Future<Output = Result<Vec<LogEntry>>> + Send;
 
+    /// Begins a new epoch of a partition, above the epoch `above` and its own: the log keeps what it has, and goes on
+    /// counting, with numbers that nobody has seen before (see [`position`]). Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] or [`Error::Poisoned`].
+    fn begin_epoch(&self, partition: Partition, above: u64) -> impl Future<Output = Result<()>> + Send;
+
+    /// Which data these are. Chosen when they are made, kept with them, and the same for all handles at all times.
+    fn identity(&self) -> Identity;
+
+    /// Which data of the service `peer` these belong with. The first that are `met` are remembered, for good: data of
+    /// other services know these by their cursors, and these know them. Durable when it returns.
+    ///
+    /// `None`: none were met.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] or [`Error::Poisoned`].
+    fn bound_to(&self, peer: &str, met: Option<Identity>) -> impl Future<Output = Result<Option<Identity>>> + Send;
+
+    /// Forgets which data of the service `peer` these belong with, because an operator says so. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] or [`Error::Poisoned`].
+    fn unbind(&self, peer: &str) -> impl Future<Output = Result<()>> + Send;
+
     /// Whether a failed commit is certain not to have been applied. A store behind a network cannot know; the engine
     /// then writes a mark with every commit, to find out afterwards.
     fn is_certain(&self) -> bool {
@@ -223,6 +256,19 @@ pub trait Store: Send + Sync + 'static {
     /// no comparison before it is shown.
     fn is_exclusive(&self) -> bool {
         false
+    }
+
+    /// Whether there is room for work that is new. `Err` says why not: the engine then refuses callers' commands that
+    /// change records with [`CallError::Unavailable`](crate::CallError::Unavailable), before anything is done for them,
+    /// and goes on with what was begun: reads, peers' events, deadlines, compensations and the expiry of replies.
+    ///
+    /// Asked once for every such command, so it must not block or go and find out. A store says so early enough that
+    /// what goes on still fits, and takes it back by itself once there is room.
+    ///
+    /// # Errors
+    /// The reason, for operators.
+    fn room(&self) -> Result<(), String> {
+        Ok(())
     }
 
     /// Whether all partitions lose and keep their tails together. Not where they are on different servers.

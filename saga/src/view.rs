@@ -1,19 +1,21 @@
-//! The in-memory view of one partition's records, and the step that works on it.
+//! The in-memory view of one partition's records.
 //!
 //! A view is valid for exactly one head. It holds records that were loaded or written; a step that wants another one
 //! gets [`Missing`], is undone, and runs again once the record is there.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    fmt,
+    ops::{Deref, DerefMut},
 };
-
-use foldhash::fast::FixedState;
 
 use crate::{
-    Missing, Participant, Partition, RequestId, Timestamp,
-    participant::{Key, Record},
+    hashing::{Hashing, seeded},
+    record::{Key, Missing, Record, Standing},
 };
+
+use self::undecided::{Counted, Undecided};
+
+mod undecided;
 
 #[derive(Clone, Debug)]
 struct Slot<R> {
@@ -25,7 +27,18 @@ struct Slot<R> {
     used: bool,
     /// Which of the hand's entries for the key is this one's.
     turn: u64,
+    weight: usize,
+    /// What it is counted as in [`View::undecided`].
+    counted: Counted,
 }
+
+/// A record takes the room of one, and of another for each so many bytes that it is stored in: small ones take some 300
+/// bytes in memory, and those of many parts a good two bytes for each that is stored.
+const WEIGHED_BYTES: usize = 128;
+
+/// What is known not to exist may take this share of the room: it is only worth knowing for a short time, and there is no
+/// end of names that a client could ask for.
+const ABSENT_SHARE: usize = 8;
 
 /// Entries of the eviction hand whose records are gone may outnumber the others by this many before they are looked for.
 const STALE_TURNS_MAX: usize = 1024;
@@ -42,13 +55,23 @@ struct Undo<K, R> {
 /// Records of one partition, by key.
 #[derive(Clone, Debug)]
 pub(crate) struct View<K, R> {
-    slots: HashMap<K, Slot<R>, FixedState>,
+    slots: HashMap<K, Slot<R>, Hashing>,
+    /// The sum of all weights.
+    weight: usize,
+    /// Records of sagas that are not decided, as they were loaded or last committed.
+    undecided: Undecided,
     /// Keys in the order in which the eviction hand meets them, each with its slot's [`Slot::turn`]; another turn, or no
     /// slot, means that the record is gone and the entry with it.
     hand: VecDeque<(K, u64)>,
+    /// The same for what was loaded and found not to exist, oldest first. What came to exist since goes to the hand.
+    absent: VecDeque<(K, u64)>,
     turns: u64,
     undo: Vec<Undo<K, R>>,
     dirty: Vec<K>,
+    /// How many of [`Self::dirty`] there were before the step.
+    dirty_before: usize,
+    /// Whether the step changed a record.
+    step_changes: bool,
     missing: Vec<K>,
     step: u64,
     /// A complete view never misses: what it does not hold does not exist. Of resident records every view is complete.
@@ -56,13 +79,18 @@ pub(crate) struct View<K, R> {
 }
 
 impl<K: Key, R: Record> View<K, R> {
-    pub(crate) fn new(complete: bool) -> Self {
+    pub(crate) fn new(complete: bool, hash_seed: u64) -> Self {
         Self {
-            slots: HashMap::with_hasher(FixedState::default()),
+            slots: HashMap::with_hasher(seeded(hash_seed)),
+            weight: 0,
+            undecided: Undecided::default(),
+            absent: VecDeque::new(),
             hand: VecDeque::new(),
             turns: 0,
             undo: Vec::new(),
             dirty: Vec::new(),
+            dirty_before: 0,
+            step_changes: false,
             missing: Vec::new(),
             step: 0,
             complete,
@@ -72,19 +100,18 @@ impl<K: Key, R: Record> View<K, R> {
     pub(crate) fn begin_step(&mut self) {
         self.step += 1;
         self.undo.clear();
+        self.dirty_before = self.dirty.len();
+        self.step_changes = false;
         self.missing.clear();
     }
 
     /// Takes back every change since [`Self::begin_step`].
     pub(crate) fn undo_step(&mut self) {
+        self.dirty.truncate(self.dirty_before);
         while let Some(Undo { key, before, was_dirty }) = self.undo.pop() {
-            if !was_dirty {
-                // Records become dirty in the order in which undo copies are saved: this is the last one.
-                self.dirty.pop();
-            }
             match before {
                 None => {
-                    self.slots.remove(&key);
+                    self.weight -= self.slots.remove(&key).map_or(0, |slot| slot.weight);
                     // A step adds keys in this order and no other way, so this is the last one.
                     self.hand.pop_back();
                 }
@@ -106,12 +133,19 @@ impl<K: Key, R: Record> View<K, R> {
         self.complete || key.is_resident() || self.slots.contains_key(key)
     }
 
-    /// Adds what the store holds under `key`, unless the view knows better.
-    pub(crate) fn insert_loaded(&mut self, key: K, record: Option<R>) {
+    /// Adds what the store holds under `key`, in so many bytes, unless the view knows better.
+    pub(crate) fn insert_loaded(&mut self, key: K, record: Option<R>, length: usize) {
         if let Entry::Vacant(entry) = self.slots.entry(key) {
             self.turns += 1;
-            self.hand.push_back((entry.key().clone(), self.turns));
-            entry.insert(Slot { record, changed_in: 0, dirty: false, used: true, turn: self.turns });
+            let (queue, weight) = match record {
+                Some(_) => (&mut self.hand, 1 + length / WEIGHED_BYTES),
+                None => (&mut self.absent, 0),
+            };
+            queue.push_back((entry.key().clone(), self.turns));
+            self.weight += weight;
+            let mut counted = Counted::default();
+            self.undecided.count(&mut counted, standing_of(record.as_ref()));
+            entry.insert(Slot { record, changed_in: 0, dirty: false, used: true, turn: self.turns, weight, counted });
         }
     }
 
@@ -129,7 +163,7 @@ impl<K: Key, R: Record> View<K, R> {
         }
     }
 
-    pub(crate) fn edit(&mut self, key: &K) -> Result<Option<&mut R>, Missing> {
+    pub(crate) fn edit<'key>(&mut self, key: &'key K) -> Result<Option<RecordMut<'_, 'key, K, R>>, Missing> {
         let Some(slot) = self.slots.get_mut(key) else {
             if self.complete || key.is_resident() {
                 return Ok(None);
@@ -138,25 +172,29 @@ impl<K: Key, R: Record> View<K, R> {
             return Err(Missing);
         };
         slot.used = true;
-        if slot.record.is_some() {
-            if slot.changed_in != self.step {
-                slot.changed_in = self.step;
-                let before = Some(slot.record.clone());
-                self.undo.push(Undo { key: key.clone(), before, was_dirty: slot.dirty });
-            }
-            if !slot.dirty {
-                slot.dirty = true;
-                self.dirty.push(key.clone());
-            }
-        }
-        Ok(slot.record.as_mut())
+        let Slot { record, changed_in, dirty, .. } = slot;
+        let Some(record) = record.as_mut() else { return Ok(None) };
+        Ok(Some(RecordMut {
+            key,
+            record,
+            changed_in,
+            dirty,
+            undo: &mut self.undo,
+            dirty_keys: &mut self.dirty,
+            step_changes: &mut self.step_changes,
+            step: self.step,
+        }))
     }
 
     pub(crate) fn set(&mut self, key: K, record: Option<R>) {
+        self.step_changes = true;
         let Some(slot) = self.slots.get_mut(&key) else {
             self.turns += 1;
             self.hand.push_back((key.clone(), self.turns));
-            let slot = Slot { record, changed_in: self.step, dirty: true, used: true, turn: self.turns };
+            let turn = self.turns;
+            let counted = Counted::default();
+            let slot = Slot { record, changed_in: self.step, dirty: true, used: true, turn, weight: 1, counted };
+            self.weight += 1;
             self.slots.insert(key.clone(), slot);
             self.dirty.push(key.clone());
             self.undo.push(Undo { key, before: self.complete.then_some(None), was_dirty: false });
@@ -174,31 +212,43 @@ impl<K: Key, R: Record> View<K, R> {
         }
     }
 
+    /// Whether the step has changed a record, so that there is something to store.
+    pub(crate) fn step_changes(&self) -> bool {
+        self.step_changes
+    }
+
     pub(crate) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
 
-    /// Visits every record changed since the last call and calls it clean. Of one that was removed nothing stays: most
-    /// were of sagas that are over, and nobody will ask for them.
-    pub(crate) fn drain_dirty(&mut self, mut visit: impl FnMut(&K, Option<&R>)) {
+    /// Visits every record changed since the last call, asks in how many bytes it is stored, and calls it clean. Of one
+    /// that was removed nothing stays: most were of sagas that are over, and nobody will ask for them.
+    pub(crate) fn drain_dirty(&mut self, mut visit: impl FnMut(&K, Option<&R>) -> usize) {
         for key in self.dirty.drain(..) {
             if let Entry::Occupied(mut entry) = self.slots.entry(key) {
-                entry.get_mut().dirty = false;
-                visit(entry.key(), entry.get().record.as_ref());
-                if entry.get().record.is_none() {
+                let length = visit(entry.key(), entry.get().record.as_ref());
+                let slot = entry.get_mut();
+                slot.dirty = false;
+                self.weight -= slot.weight;
+                self.undecided.count(&mut slot.counted, standing_of(slot.record.as_ref()));
+                if slot.record.is_none() {
                     entry.remove();
+                } else {
+                    slot.weight = 1 + length / WEIGHED_BYTES;
+                    self.weight += slot.weight;
                 }
             }
         }
     }
 
-    /// Drops records that were not used for a while until at most `capacity` are left or every one is needed. Each call
-    /// does work in proportion to what was added and removed since the last one.
+    /// Drops records that were not used for a while until those that are left weigh no more than `capacity` or every one
+    /// is needed. Each call does work in proportion to what was added and removed since the last one.
     pub(crate) fn evict(&mut self, capacity: usize) {
-        let excess = self.slots.len().saturating_sub(capacity);
+        self.evict_absent(capacity / ABSENT_SHARE);
+        let excess = self.weight.saturating_sub(capacity);
         let stale = self.hand.len().saturating_sub(2 * self.slots.len() + STALE_TURNS_MAX);
         for _ in 0..excess.max(stale).saturating_mul(2) {
-            let crowded = self.slots.len() > capacity;
+            let crowded = self.weight > capacity;
             if !crowded && stale == 0 {
                 return;
             }
@@ -210,13 +260,47 @@ impl<K: Key, R: Record> View<K, R> {
                 slot.used &= !crowded;
                 self.hand.push_back((key, turn));
             } else {
+                self.weight -= slot.weight;
+                self.undecided.count(&mut slot.counted, Standing::Settled);
                 self.slots.remove(&key);
+            }
+        }
+    }
+
+    /// Forgets what does not exist, but for the last `capacity` of it.
+    fn evict_absent(&mut self, capacity: usize) {
+        while self.absent.len() > capacity {
+            let Some((key, turn)) = self.absent.pop_front() else { return };
+            match self.slots.get(&key).filter(|slot| slot.turn == turn) {
+                Some(slot) if slot.record.is_none() && !slot.dirty => drop(self.slots.remove(&key)),
+                Some(_) => self.hand.push_back((key, turn)),
+                None => {}
             }
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Tells the time, in whole seconds since some moment: what comes to be held is held since then.
+    pub(crate) fn set_seconds(&mut self, seconds: u32) {
+        self.undecided.set_seconds(seconds);
+    }
+
+    /// How many records hold something for a saga.
+    pub(crate) fn held(&self) -> usize {
+        self.undecided.held()
+    }
+
+    /// For how many seconds one of them has, at most.
+    pub(crate) fn held_seconds_max(&self) -> u32 {
+        self.undecided.held_seconds_max()
+    }
+
+    /// How many records are of sagas that wait in a queue.
+    pub(crate) fn parked(&self) -> usize {
+        self.undecided.parked()
     }
 
     pub(crate) fn into_records(self) -> impl Iterator<Item = (K, R)> {
@@ -228,112 +312,71 @@ impl<K: Key, R: Record> View<K, R> {
     }
 }
 
-/// What steps did besides changing records.
-pub(crate) struct Effects<P: Participant> {
-    pub(crate) events: Vec<P::Event>,
-    pub(crate) replies: Vec<(RequestId, P::Reply)>,
-    pub(crate) notes: Vec<&'static str>,
+fn standing_of<R: Record>(record: Option<&R>) -> Standing {
+    record.map_or(Standing::Settled, R::standing)
 }
 
-impl<P: Participant> Default for Effects<P> {
-    fn default() -> Self {
-        Self { events: Vec::new(), replies: Vec::new(), notes: Vec::new() }
-    }
+/// A record that may be changed. Whoever only looks at it has changed nothing: that it is to be written is noted when it
+/// is first written to.
+#[derive(Debug)]
+pub struct RecordMut<'view, 'key, K, R> {
+    key: &'key K,
+    record: &'view mut R,
+    changed_in: &'view mut u64,
+    dirty: &'view mut bool,
+    undo: &'view mut Vec<Undo<K, R>>,
+    dirty_keys: &'view mut Vec<K>,
+    step_changes: &'view mut bool,
+    step: u64,
 }
 
-impl<P: Participant> Effects<P> {
-    pub(crate) fn marks(&self) -> [usize; 3] {
-        [self.events.len(), self.replies.len(), self.notes.len()]
-    }
-
-    pub(crate) fn truncate(&mut self, [events, replies, notes]: [usize; 3]) {
-        self.events.truncate(events);
-        self.replies.truncate(replies);
-        self.notes.truncate(notes);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.truncate([0; 3]);
-    }
-}
-
-/// One run of a participant's step: its records, its surroundings, and where its effects go.
-pub struct Step<'a, P: Participant> {
-    pub(crate) records: &'a mut View<P::Key, P::Record>,
-    pub(crate) effects: &'a mut Effects<P>,
-    pub(crate) now: Timestamp,
-    pub(crate) partition: Partition,
-    pub(crate) partitions: Partition,
-}
-
-impl<P: Participant> fmt::Debug for Step<'_, P> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Step")
-            .field("partition", &self.partition)
-            .field("now", &self.now)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<P: Participant> Step<'_, P> {
-    /// When the input came, by the engine's clock.
+impl<'view, K: Key, R: Record> RecordMut<'view, '_, K, R> {
+    /// The record, for a change that is to be stored.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.now
+    pub fn into_mut(mut self) -> &'view mut R {
+        self.change();
+        self.record
     }
 
-    /// Which partition this is.
+    /// The record, for a change of what lives in memory only (see [`Record::is_pinned`]), such as one more caller who
+    /// waits: nothing is stored on its account.
     #[must_use]
-    pub fn partition(&self) -> Partition {
-        self.partition
+    pub fn volatile(mut self) -> &'view mut R {
+        self.save();
+        self.record
     }
 
-    /// How many partitions the service has.
-    #[must_use]
-    pub fn partitions(&self) -> Partition {
-        self.partitions
+    /// Keeps the record as it was before the step.
+    fn save(&mut self) {
+        if *self.changed_in != self.step {
+            *self.changed_in = self.step;
+            let before = Some(Some(self.record.clone()));
+            self.undo.push(Undo { key: self.key.clone(), before, was_dirty: *self.dirty });
+        }
     }
 
-    /// The record under `key`, if there is one.
-    ///
-    /// # Errors
-    /// [`Missing`]: hand it on.
-    pub fn get(&mut self, key: &P::Key) -> Result<Option<&P::Record>, Missing> {
-        self.records.get(key)
+    fn change(&mut self) {
+        self.save();
+        *self.step_changes = true;
+        if !*self.dirty {
+            *self.dirty = true;
+            self.dirty_keys.push(self.key.clone());
+        }
     }
+}
 
-    /// The record under `key`, to be changed.
-    ///
-    /// # Errors
-    /// [`Missing`]: hand it on.
-    pub fn edit(&mut self, key: &P::Key) -> Result<Option<&mut P::Record>, Missing> {
-        self.records.edit(key)
+impl<K, R> Deref for RecordMut<'_, '_, K, R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        self.record
     }
+}
 
-    /// Puts a record in place of whatever was there.
-    pub fn put(&mut self, key: &P::Key, record: P::Record) {
-        self.records.set(key.clone(), Some(record));
-    }
-
-    /// Removes the record under `key`.
-    pub fn remove(&mut self, key: &P::Key) {
-        self.records.set(key.clone(), None);
-    }
-
-    /// Appends an event to the partition's log.
-    pub fn emit(&mut self, event: P::Event) {
-        self.effects.events.push(event);
-    }
-
-    /// Replies to a caller, once what this step changed is durable.
-    pub fn reply(&mut self, request: RequestId, reply: P::Reply) {
-        self.effects.replies.push((request, reply));
-    }
-
-    /// Counts that something worth a metric happened.
-    pub fn note(&mut self, what: &'static str) {
-        self.effects.notes.push(what);
+impl<K: Key, R: Record> DerefMut for RecordMut<'_, '_, K, R> {
+    fn deref_mut(&mut self) -> &mut R {
+        self.change();
+        self.record
     }
 }
 

@@ -104,6 +104,12 @@ impl<T: fmt::Debug> fmt::Debug for Sender<T> {
     }
 }
 
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), seen: self.seen }
+    }
+}
+
 impl<T> Receiver<T> {
     pub(crate) fn borrow(&self) -> RwLockReadGuard<'_, T> {
         self.shared.read()

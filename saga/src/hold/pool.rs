@@ -8,6 +8,7 @@ use minicbor::{
     encode::{Error as EncodeError, Write},
 };
 
+use super::Shortage;
 use crate::RequestId;
 
 /// Who waits in a pool's queue.
@@ -62,6 +63,7 @@ pub struct Pool<S> {
     /// How many holds each generation has.
     #[n(2)]
     holds: [u32; 2],
+    /// Swaps for the sake of readers, who live in memory only: a stored pool may be a swap behind, and then nobody reads.
     #[n(3)]
     generation: Generation,
     /// What had to be taken for decided sagas and was not there. Zero unless a hold was lost.
@@ -123,20 +125,22 @@ impl<S> Pool<S> {
         self.has_readers() || self.parked.0.iter().any(|parked| matches!(parked.ticket, Ticket::Direct(_)))
     }
 
-    /// Adds to the total; `None`, and no change, if that would pass `limit`.
-    pub fn add(&mut self, quantity: u64, limit: u64) -> Option<()> {
-        let total = self.total.checked_add(quantity).filter(|total| *total <= limit)?;
+    pub(super) fn set_total(&mut self, total: u64) {
         self.total = total;
-        Some(())
+    }
+
+    /// What is there and held by nobody.
+    pub(super) fn free(&self) -> u64 {
+        self.total.saturating_sub(self.held)
     }
 
     pub(super) fn fits(&self, quantity: u64) -> bool {
         self.total.checked_sub(self.held).is_some_and(|available| quantity <= available)
     }
 
-    /// Even if every hold were undone, this much would not be there.
-    pub(super) fn never_fits(&self, quantity: u64) -> bool {
-        quantity > self.total
+    /// Why this much would not be there even if every hold were undone; `None`: it would.
+    pub(super) fn shortage(&self, quantity: u64) -> Option<Shortage> {
+        (quantity > self.total).then_some(Shortage { wanted: quantity, left: self.total })
     }
 
     pub(super) fn hold(&mut self, quantity: u64) -> Generation {

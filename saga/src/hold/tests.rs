@@ -1,8 +1,9 @@
-//! The picture in the module's documentation, arrow by arrow; then queues, callers, readers, what is stored, and what
-//! must hold after any sequence of calls.
+//! The picture in the module's documentation, arrow by arrow; then queues, callers, readers, what observers are told, what is
+//! stored, and what must hold after any sequence of calls.
 
 mod books;
 mod callers;
+mod observed;
 mod queues;
 mod readers;
 mod sequences;

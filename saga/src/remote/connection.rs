@@ -16,9 +16,12 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use crate::remote::{
-    transport::BoxStream,
-    wire::{self, Message, Messages},
+use crate::{
+    remote::{
+        transport::BoxStream,
+        wire::{self, Message, Messages},
+    },
+    store::Identity,
 };
 
 /// How often a caller shows that it lives and asks whether the other does.
@@ -73,29 +76,29 @@ pub(crate) struct Opened {
 }
 
 impl Connection {
-    /// Says hello over a new stream.
+    /// Says hello over a new stream. Also answers which data the other's are.
     ///
     /// # Errors
     /// When the other refuses, and says why, or does not answer in time.
     pub(crate) async fn open(
         stream: impl Future<Output = io::Result<BoxStream>>,
         hello: &Message,
-    ) -> io::Result<(Self, Opened)> {
+    ) -> io::Result<(Self, Opened, Identity)> {
         let opening = async {
             let (reader, mut writer) = split(stream.await?);
             wire::write(&mut writer, hello).await?;
             let mut messages = Messages::new(reader);
             match messages.next().await? {
-                Message::Welcome { address } => Ok((address, messages, writer)),
+                Message::Welcome { address, data } => Ok((address, Identity::from_bits(data), messages, writer)),
                 Message::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
                 _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting")),
             }
         };
-        let (address, messages, writer) =
+        let (address, data, messages, writer) =
             timeout(CONNECT_MAX, opening).await.map_err(|_| io::ErrorKind::TimedOut)??;
         let (sender, outgoing) = mpsc::channel(wire::OUTGOING_MAX);
         let connection = Self { number: next_number(), address, outgoing: sender, waiting: Mutex::default() };
-        Ok((connection, Opened { messages, writer, outgoing }))
+        Ok((connection, Opened { messages, writer, outgoing }, data))
     }
 
     /// Reads and writes until the connection is lost, and says how it was. Messages that answer nothing go to `hear`.

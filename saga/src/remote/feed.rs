@@ -1,10 +1,10 @@
-//! The consuming end of other processes' logs: subscriptions to who looks after each log, reading what no delivery
+//! The consuming end of other processes' logs: subscriptions to the owner of each log, reading what no delivery
 //! brought, and telling how far the own partitions are.
 //!
 //! ```text
-//!   producer's process ── Deliver ──▶ Inlet::take ──▶ mailbox of the consuming partition
+//!   producer's process ── Deliver ──▶ Subscription::take ──▶ mailbox of the consuming partition
 //!          ▲     ▲                                        │ behind: a gap, a new connection, now and then
-//!          │     └──── ReadLog ◀── Inlet::read ◀──────────┘
+//!          │     └──── ReadLog ◀── Subscription::read ◀──────────┘
 //!          └────────── Acks, Subscribe
 //! ```
 
@@ -15,52 +15,36 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::mpsc,
-    time::{interval, timeout},
-};
+use tokio::time::{interval, timeout};
 
 use crate::{
-    LogName, Partition,
+    Partition,
     codec::Codec,
-    link::{Delivery, Progress, Route, Tracking},
+    link::Delivery,
     participant::Destinations,
+    recorded::Recorded,
     remote::{
         connection::Connection,
+        or_panic,
         peer::Peer,
-        wire::{Ack, Entry, Message},
+        wire::{Ack, Entry, Message, Places},
     },
-    sequencer::{READ_LIMIT, sort_out},
+    sequencer::{READ_LIMIT, select_events},
     store::LogEntry,
     watch,
+    wiring::{ByPair, Subscription},
 };
 
 /// How often a consumer says how far it is. Only trimming waits for it.
 const ACK_EVERY: Duration = Duration::from_millis(200);
 
-/// How many such times pass before all of it is said again, in case a replica did not know whom to believe.
+/// Every so many times all acknowledgements are sent again: a replica that did not know the owner then may have dropped some.
 const ACK_ALL_EVERY: u32 = 25;
 
 /// A log that is not answered for in this time is asked for again when the consumer is found to be behind.
 const READ_MAX: Duration = Duration::from_secs(2);
 
-/// One log as one consuming partition gets it.
-pub(crate) struct Inlet<E> {
-    pub(crate) log: LogName,
-    pub(crate) consumer: Partition,
-    /// Which of the consumer's sources the log is.
-    pub(crate) source: usize,
-    pub(crate) mailbox: mpsc::Sender<Delivery<E>>,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) tracking: Arc<Tracking>,
-    pub(crate) ack: Arc<std::sync::atomic::AtomicU64>,
-    /// Whether this process looks after the consumer.
-    pub(crate) active: watch::Receiver<bool>,
-    /// Which of the consuming service's partitions an event is for.
-    pub(crate) route: Route<E>,
-}
-
-impl<E: Codec> Inlet<E> {
+impl<E: Codec> Subscription<E> {
     fn is_active(&self) -> bool {
         *self.active.borrow()
     }
@@ -71,7 +55,8 @@ impl<E: Codec> Inlet<E> {
         if !self.is_active() {
             return;
         }
-        let decoded = entries.iter().map(|entry| Some((entry.position, Arc::new(E::decode_from(&entry.event).ok()?))));
+        let decoded =
+            entries.iter().map(|entry| Some((entry.position, Arc::new(Recorded::decode_from(&entry.event).ok()?))));
         let Some(events) = decoded.collect() else { return };
         let delivery = Delivery { source: self.source, from, to, events, fault: None };
         drop(self.mailbox.try_send(delivery));
@@ -81,12 +66,14 @@ impl<E: Codec> Inlet<E> {
     async fn read(&self, peer: &Peer) {
         let mut from = self.tracking.cursor.load(Ordering::Acquire);
         let known = self.progress.addressed();
-        while let Some(entries) = self.read_after(peer, from).await {
+        while let Some((entries, accepted)) = self.read_after(peer, from).await {
+            // Nobody need accept that an observer knows of what is lost.
+            let accepted = if self.is_observer { u64::MAX } else { accepted };
             if entries.is_empty() {
                 return;
             }
             let mut destinations = Destinations::default();
-            let delivery = sort_out(self.source, from, entries, &self.log.to_string(), |event: &E| {
+            let delivery = select_events(self.source, from, entries, &self.log, accepted, |event: &E| {
                 destinations.clear();
                 (self.route)(event, &mut destinations);
                 destinations.contains(self.consumer)
@@ -99,14 +86,15 @@ impl<E: Codec> Inlet<E> {
         }
     }
 
-    async fn read_after(&self, peer: &Peer, after: u64) -> Option<Vec<LogEntry>> {
+    /// Events, and the epoch below which what is missing was accepted as lost.
+    async fn read_after(&self, peer: &Peer, after: u64) -> Option<(Vec<LogEntry>, u64)> {
         let connection = peer.owner(self.log.partition)?;
         let (partition, limit) = (self.log.partition, READ_LIMIT as u64);
         let asking = connection.ask(|number| Message::ReadLog { number, partition, after, limit });
         match timeout(READ_MAX, asking).await {
-            Ok(Ok(Message::Events { entries: Some(entries), .. })) => {
+            Ok(Ok(Message::Events { entries: Some(entries), accepted, .. })) => {
                 let entry = |entry: Entry| LogEntry { position: entry.position, event: Bytes::from(entry.event) };
-                Some(entries.into_iter().map(entry).collect())
+                Some((entries.into_iter().map(entry).collect(), accepted))
             }
             _ => None,
         }
@@ -114,30 +102,30 @@ impl<E: Codec> Inlet<E> {
 }
 
 /// All logs of one peer that are consumed here.
-pub(crate) struct Feed<E> {
+pub(crate) struct Consumer<E> {
     peer: Arc<Peer>,
-    inlets: BTreeMap<(Partition, Partition), Arc<Inlet<E>>>,
+    subscriptions: ByPair<Arc<Subscription<E>>>,
 }
 
-impl<E: Codec + Send + Sync + 'static> Feed<E> {
-    pub(crate) fn new(peer: Arc<Peer>, inlets: Vec<Inlet<E>>) -> Self {
-        let keyed = inlets.into_iter().map(|inlet| ((inlet.log.partition, inlet.consumer), Arc::new(inlet)));
-        Self { peer, inlets: keyed.collect() }
+impl<E: Codec + Send + Sync + 'static> Consumer<E> {
+    pub(crate) fn new(peer: Arc<Peer>, subscriptions: ByPair<Subscription<E>>) -> Self {
+        let shared = subscriptions.into_iter().map(|(pair, subscription)| (pair, Arc::new(subscription)));
+        Self { peer, subscriptions: shared.collect() }
     }
 
     /// Takes what a replica of the peer sends unasked.
     pub(crate) fn hear(&self, connection: &Arc<Connection>, message: Message) {
         match message {
-            Message::Places { addresses } => self.peer.set_places(addresses),
+            Message::Places { addresses, is_current } => self.peer.hear(connection, Places { addresses, is_current }),
             Message::Deliver { producer, consumer, from, to, events } => {
-                if let Some(inlet) = self.inlets.get(&(producer, consumer)) {
-                    inlet.take(from, to, &events);
+                if let Some(subscription) = self.subscriptions.get(&(producer, consumer)) {
+                    subscription.take(from, to, &events);
                 }
             }
             Message::Subscribed { producer, consumer, log_end } => {
-                if let Some(inlet) = self.inlets.get(&(producer, consumer)) {
-                    inlet.progress.reached(log_end);
-                    inlet.tracking.behind.notify_one();
+                if let Some(subscription) = self.subscriptions.get(&(producer, consumer)) {
+                    subscription.progress.reached(log_end);
+                    subscription.tracking.behind.notify_one();
                 }
             }
             other => tracing::debug!(address = %connection.address, ?other, "a message that nobody asked for"),
@@ -147,22 +135,25 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
     /// Reads logs for consumers that are behind, for as long as this is polled.
     pub(crate) async fn read(self: Arc<Self>) {
         let mut tasks = tokio::task::JoinSet::new();
-        for inlet in self.inlets.values().cloned() {
+        for subscription in self.subscriptions.values().cloned() {
             let peer = Arc::clone(&self.peer);
             tasks.spawn(async move {
                 loop {
-                    inlet.tracking.behind.notified().await;
-                    if inlet.is_active() {
-                        inlet.read(&peer).await;
+                    subscription.tracking.behind.notified().await;
+                    if subscription.is_active() {
+                        subscription.read(&peer).await;
                     }
                 }
             });
         }
         // They end with this set, when it is dropped.
+        while let Some(ended) = tasks.join_next().await {
+            or_panic(ended);
+        }
         std::future::pending::<()>().await;
     }
 
-    /// Keeps subscribed to who looks after each log, for the partitions that this process looks after.
+    /// Keeps subscribed to the owner of each log, for the partitions that this process owns.
     pub(crate) async fn subscribe(self: Arc<Self>, mut activity: watch::Receiver<u64>) {
         let mut events = self.peer.events.subscribe();
         // By connection, what it was asked for.
@@ -172,9 +163,9 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
                 self.peer.connections().into_iter().map(|connection| (connection.number, connection)).collect();
             subscribed.retain(|number, _| connections.contains_key(number));
             let mut wanted: BTreeMap<u64, BTreeSet<(Partition, Partition)>> = BTreeMap::new();
-            for (pair, inlet) in &self.inlets {
-                if let Some(owner) = self.peer.owner(inlet.log.partition)
-                    && inlet.is_active()
+            for (pair, subscription) in &self.subscriptions {
+                if let Some(owner) = self.peer.owner(subscription.log.partition)
+                    && subscription.is_active()
                 {
                     wanted.entry(owner.number).or_default().insert(*pair);
                 }
@@ -198,7 +189,7 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
         }
     }
 
-    /// Tells every replica of the peer how far the partitions that this process looks after have consumed its logs.
+    /// Tells every replica of the peer how far the partitions that this process owns have consumed its logs.
     pub(crate) async fn acknowledge(self: Arc<Self>) {
         let mut ticks = interval(ACK_EVERY);
         let mut said: BTreeMap<(u64, Partition, Partition), u64> = BTreeMap::new();
@@ -209,9 +200,10 @@ impl<E: Codec + Send + Sync + 'static> Feed<E> {
             }
             for connection in self.peer.connections() {
                 let mut acks = Vec::new();
-                for inlet in self.inlets.values().filter(|inlet| inlet.is_active()) {
-                    let (producer, consumer) = (inlet.log.partition, inlet.consumer);
-                    let position = inlet.ack.load(Ordering::Acquire);
+                for subscription in self.subscriptions.values().filter(|subscription| subscription.is_active()) {
+                    let (producer, consumer) = (subscription.log.partition, subscription.consumer);
+                    // Before the partition was loaded there is nothing to say.
+                    let Some(position) = subscription.ack.known() else { continue };
                     if said.insert((connection.number, producer, consumer), position) != Some(position) {
                         acks.push(Ack { producer, consumer, position });
                     }

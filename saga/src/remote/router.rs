@@ -1,11 +1,11 @@
-//! Requests on their way to the replica that looks after their partition, wherever that is by now.
+//! Requests on their way to the owner of their partition, wherever that is by now.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
 use crate::{
-    CallError, Effect, IdempotencyKey, Participant, Partition,
+    CallError, IdempotencyKey, Participant, Partition, Repeatability,
     codec::Codec,
     handle::{CallOptions, Handle, Route, Routed},
     remote::{
@@ -14,10 +14,10 @@ use crate::{
         peer::Peer,
         wire::{Asked, AskedKey, Message, Told},
     },
-    request::{Answer, Ask},
+    request::{Answer, Ask, Replied},
 };
 
-/// How long a request looks for who looks after its partition. Longer than it takes to notice a frozen replica and to
+/// How long a request looks for the owner of its partition. Longer than it takes to notice a frozen replica and to
 /// take over from it.
 const LOOKING_MAX: Duration = Duration::from_secs(8);
 
@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// minutes.
 const OWN_KEY_RETENTION: Duration = Duration::from_secs(15 * 60);
 
-/// Asks whoever looks after a partition.
+/// Asks the owner of a partition.
 pub(crate) struct Router {
     pub(crate) peer: Arc<Peer>,
     /// Where this process runs a replica of the service itself.
@@ -61,7 +61,7 @@ impl Router {
             let answer = if self.ownership.as_ref().is_some_and(|own| own.is_mine(partition)) {
                 here.ask_here(partition, ask.clone(), options.clone()).await
             } else if let Some(connection) = self.peer.owner(partition) {
-                if ask.effect::<P>() == Effect::Once {
+                if ask.repeatability::<P>() == Repeatability::Once {
                     options.key.get_or_insert_with(own_key);
                 }
                 let answer = self.send::<P>(&connection, partition, &ask, &options).await;
@@ -70,13 +70,15 @@ impl Router {
             } else {
                 Err(CallError::Moved)
             };
+            // Once it was sent and not answered, it may have been done, whatever a later try is refused for.
+            let is_doubtful = was_sent && ask.repeatability::<P>() != Repeatability::Safe;
             match answer {
+                Ok(_) | Err(CallError::KeyReused | CallError::Unknown) => return answer,
                 Err(CallError::Moved) if looked < LOOKING_MAX => {}
-                Err(CallError::Moved) if was_sent && ask.effect::<P>() != Effect::None => {
-                    return Err(CallError::Unknown);
-                }
+                Err(_) if is_doubtful && looked < LOOKING_MAX => {}
+                Err(_) if is_doubtful => return Err(CallError::Unknown),
                 Err(CallError::Moved) => return Err(CallError::Unavailable),
-                answer => return answer,
+                Err(_) => return answer,
             }
             if let Some(own) = &self.ownership {
                 own.doubt.notify_one();
@@ -113,8 +115,8 @@ impl Router {
 
 fn answer<P: Participant>(told: Told) -> Answer<P::Reply> {
     Err(match told {
-        Told::Reply { reply } => match P::Reply::decode_from(&reply) {
-            Ok(reply) => return Ok(Some(reply)),
+        Told::Reply { reply, is_replayed } => match P::Reply::decode_from(&reply) {
+            Ok(reply) => return Ok(Some(Replied { reply, is_replayed })),
             Err(error) => {
                 tracing::error!(%error, "a reply of another replica cannot be read");
                 CallError::Unknown

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -18,18 +15,25 @@ use tokio::{
 };
 
 use crate::{
-    CallError, IdempotencyKey, Participant, Partition, Store,
+    CallError, IdempotencyKey, LogName, Participant, Partition, Refrain, Replied, Store,
     codec::Codec,
     handle::{CallOptions, Handle},
-    link::{Delivery, Subscribers, Visibility},
+    health::Status,
+    link::{Consumption, Delivery, Subscribers, Visibility},
+    recorded::Recorded,
     remote::{
+        bonds::Bonds,
         connection::{SILENCE_MAX, next_number},
+        fitness::Fitness,
+        or_panic,
         ownership::Ownership,
+        peer::Peer,
         transport::{BoxStream, Listen},
-        wire::{self, Ack, Asked, Entry, Message, Messages, Told},
+        wire::{self, Ack, Asked, Entry, Message, Messages, Places, Told},
     },
     request::Ask,
-    sequencer::Status,
+    store::Identity,
+    wiring::ByPair,
 };
 
 /// Who greets takes no longer.
@@ -38,25 +42,17 @@ const HELLO_MAX: Duration = Duration::from_secs(2);
 /// Bytes of events in one answer to who reads a log; at least one event goes out whatever its size.
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// The logs of this service as one consuming service gets them: by producing and consuming partition.
-pub(crate) struct Outward<E> {
+/// The logs of this service as one consuming service in other processes gets them.
+pub(crate) struct Exports<E> {
     pub(crate) partitions: Partition,
-    pub(crate) subscribers: Vec<Vec<Arc<Subscribers<E>>>>,
-    pub(crate) acks: Vec<Vec<Option<Arc<AtomicU64>>>>,
+    pub(crate) is_observer: bool,
+    pub(crate) ways: ByPair<Export<E>>,
 }
 
-impl<E> Outward<E> {
-    fn subscribers(&self, producer: Partition, consumer: Partition) -> Option<&Arc<Subscribers<E>>> {
-        self.subscribers.get(usize::from(producer))?.get(usize::from(consumer))
-    }
-
-    fn acknowledge(&self, ack: &Ack) {
-        let consumers = self.acks.get(usize::from(ack.producer));
-        if let Some(Some(known)) = consumers.and_then(|consumers| consumers.get(usize::from(ack.consumer))) {
-            // What was consumed durably stays consumed, whoever says so.
-            known.fetch_max(ack.position, Ordering::AcqRel);
-        }
-    }
+/// One log as one consuming partition in other processes gets it.
+pub(crate) struct Export<E> {
+    pub(crate) subscribers: Arc<Subscribers<E>>,
+    pub(crate) ack: Arc<Consumption>,
 }
 
 /// What is served.
@@ -65,9 +61,14 @@ pub(crate) struct Server<P: Participant, S> {
     pub(crate) handle: Handle<P>,
     pub(crate) store: S,
     pub(crate) ownership: Arc<Ownership>,
+    pub(crate) bonds: Arc<Bonds>,
     pub(crate) statuses: Vec<Arc<Status>>,
     /// By the name of the consuming service.
-    pub(crate) outward: BTreeMap<Arc<str>, Outward<P::Event>>,
+    pub(crate) exports: BTreeMap<Arc<str>, Exports<P::Event>>,
+    /// By the name of a service that connects to this one and that this one connects to.
+    pub(crate) peers: BTreeMap<Arc<str>, Arc<Peer>>,
+    pub(crate) fitness: Arc<Fitness>,
+    pub(crate) refrain: Refrain,
 }
 
 impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
@@ -77,7 +78,7 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
         loop {
             tokio::select! {
                 biased;
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => or_panic(ended),
                 accepted = listener.accept() => match accepted {
                     Ok(stream) => {
                         connections.spawn(Arc::clone(&self).greet(stream));
@@ -96,21 +97,33 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
         let (reader, mut writer) = split(stream);
         let mut messages = Messages::new(reader);
         let Ok(Ok(hello)) = timeout(HELLO_MAX, messages.next()).await else { return };
-        let caller = match self.judge(&hello) {
+        if self.ownership.is_leaving() {
+            // Whoever comes now would take this replica for one that stays.
+            return;
+        }
+        let caller = match self.judge(&hello).await {
             Ok(caller) => caller,
             Err(reason) => {
-                tracing::error!(%reason, "another process was not let in");
+                if let Some(times) = self.refrain.say(&reason) {
+                    tracing::error!(%reason, times, "rejected a peer's handshake");
+                }
                 // It may be gone already.
                 drop(wire::write(&mut writer, &Message::Refused { reason }).await);
                 return;
             }
         };
-        let welcome = Message::Welcome { address: self.ownership.me.address.clone() };
+        let (address, data) = (self.ownership.me.address.clone(), self.bonds.own.to_bits());
+        let welcome = Message::Welcome { address, data };
         if wire::write(&mut writer, &welcome).await.is_err() {
             return;
         }
         let (outgoing, queue) = mpsc::channel(wire::OUTGOING_MAX);
         let number = next_number();
+        let _visitor = self.fitness.visit(&caller);
+        let peer = self.peers.get(&caller);
+        if let (Some(peer), Message::Hello { address: Some(address), .. }) = (peer, &hello) {
+            peer.called_by(number, address);
+        }
         let visit = Visit { server: Arc::clone(&self), caller: Arc::clone(&caller), number, outgoing };
         let ended = tokio::select! {
             biased;
@@ -120,14 +133,18 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
         if let Err(error) = ended {
             tracing::debug!(%caller, %error, "a connection ended");
         }
-        for consumers in self.outward.get(&caller).iter().flat_map(|outward| &outward.subscribers) {
-            consumers.iter().for_each(|subscribers| subscribers.remove(number));
+        if let Some(peer) = peer {
+            peer.call_ended(number);
+        }
+        for export in self.exports.get(&caller).iter().flat_map(|exports| exports.ways.values()) {
+            export.subscribers.remove(number);
         }
     }
 
     /// Whether a caller and this service are of the same market.
-    fn judge(&self, hello: &Message) -> Result<Arc<str>, String> {
-        let Message::Hello { version, service, partitions, wanted, wanted_partitions } = hello else {
+    async fn judge(&self, hello: &Message) -> Result<Arc<str>, String> {
+        let Message::Hello { version, service, partitions, wanted, wanted_partitions, data, wanted_data, .. } = hello
+        else {
             return Err("the first message is no greeting".to_owned());
         };
         let own = self.handle.partitions();
@@ -140,12 +157,25 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
         if *wanted_partitions != own {
             return Err(format!("{service} expects {wanted_partitions} partitions of {wanted}, but it has {own}"));
         }
-        match self.outward.get(service.as_str()) {
-            Some(outward) if outward.partitions != *partitions => {
-                Err(format!("{service} has {partitions} partitions, but {} were expected", outward.partitions))
-            }
-            _ => Ok(service.as_str().into()),
+        let exports = self.exports.get(service.as_str());
+        let expected = match exports {
+            Some(exports) => exports.partitions,
+            None if *service.as_str() == *self.service => own,
+            // Whoever asks also consumes; nothing of a stranger is to be remembered.
+            None => return Err(format!("{service} is no service that {} knows", self.service)),
+        };
+        if expected != *partitions {
+            return Err(format!("{service} has {partitions} partitions, but {expected} were expected"));
         }
+        // First whether it means this one: what belongs with others must not be remembered as a peer.
+        self.bonds.judge(service, *wanted_data)?;
+        let service: Arc<str> = service.as_str().into();
+        if exports.is_some_and(|exports| exports.is_observer) {
+            // What it has seen may be thrown away, and nothing here depends on it.
+            return Ok(service);
+        }
+        self.bonds.meet(&service, Identity::from_bits(*data)).await.map_err(|strange| strange.to_string())?;
+        Ok(service)
     }
 }
 
@@ -170,14 +200,17 @@ impl<P: Participant<Command: Codec>, S: Store> Visit<P, S> {
                 message = timeout(SILENCE_MAX, messages.next()) => {
                     let message = message.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
                     self.take(message, &mut running);
-                    while running.try_join_next().is_some() {}
+                    while let Some(ended) = running.try_join_next() {
+                        or_panic(ended);
+                    }
                 }
             }
         }
     }
 
-    fn tell_places(&self, places: &[String]) {
-        self.send(Message::Places { addresses: places.to_vec() });
+    fn tell_places(&self, places: &Places) {
+        let Places { addresses, is_current } = places.clone();
+        self.send(Message::Places { addresses, is_current });
     }
 
     fn take(&self, message: Message, running: &mut JoinSet<()>) {
@@ -194,35 +227,32 @@ impl<P: Participant<Command: Codec>, S: Store> Visit<P, S> {
                 let (server, outgoing) = (Arc::clone(&self.server), self.outgoing.clone());
                 running.spawn(async move {
                     let entries = server.read_log(partition, after, limit).await;
-                    drop(outgoing.send(Message::Events { number, entries }).await);
+                    let status = server.statuses.get(usize::from(partition));
+                    let accepted = status.map_or(0, |status| status.accepted.load(Ordering::Acquire));
+                    drop(outgoing.send(Message::Events { number, entries, accepted }).await);
                 });
             }
             Message::Subscribe { producer, consumer } => self.subscribe(producer, consumer),
             Message::Unsubscribe { producer, consumer } => {
-                if let Some(subscribers) = self.subscribers(producer, consumer) {
-                    subscribers.remove(self.number);
+                if let Some(export) = self.server.export(&self.caller, producer, consumer) {
+                    export.subscribers.remove(self.number);
                 }
             }
-            Message::Acks { acks } => {
-                if let Some(outward) = self.server.outward.get(&self.caller) {
-                    acks.iter().for_each(|ack| outward.acknowledge(ack));
-                }
+            Message::Acks { acks } => acks.iter().for_each(|ack| self.server.acknowledge(&self.caller, ack)),
+            Message::Ping => {
+                self.send(Message::Pong);
+                self.tell_places(&self.server.ownership.places().borrow());
             }
-            Message::Ping => self.send(Message::Pong),
             other => tracing::debug!(caller = %self.caller, ?other, "a message that makes no sense here"),
         }
     }
 
-    fn subscribers(&self, producer: Partition, consumer: Partition) -> Option<&Arc<Subscribers<P::Event>>> {
-        self.server.outward.get(&self.caller)?.subscribers(producer, consumer)
-    }
-
     fn subscribe(&self, producer: Partition, consumer: Partition) {
-        let Some(subscribers) = self.subscribers(producer, consumer) else { return };
+        let Some(export) = self.server.export(&self.caller, producer, consumer) else { return };
         let outgoing = self.outgoing.clone();
         let send = move |delivery: &Delivery<P::Event>| {
             let Delivery { from, to, events, .. } = delivery;
-            let entry = |(position, event): &(u64, Arc<P::Event>)| {
+            let entry = |(position, event): &(u64, Arc<Recorded<P::Event>>)| {
                 let mut bytes = Vec::new();
                 event.encode_to(&mut bytes);
                 Entry { position: *position, event: bytes }
@@ -231,7 +261,7 @@ impl<P: Participant<Command: Codec>, S: Store> Visit<P, S> {
             // Without room it is lost, and read from the log.
             drop(outgoing.try_send(Message::Deliver { producer, consumer, from: *from, to: *to, events }));
         };
-        subscribers.add(self.number, Box::new(send));
+        export.subscribers.add(self.number, Box::new(send));
         // After it was added: what comes later is delivered, what came before is behind this.
         let status = self.server.statuses.get(usize::from(producer));
         let log_end = status.map_or(0, |status| status.log_end.load(Ordering::Acquire));
@@ -244,7 +274,32 @@ impl<P: Participant<Command: Codec>, S: Store> Visit<P, S> {
 }
 
 impl<P: Participant, S: Store> Server<P, S> {
+    fn export(&self, caller: &Arc<str>, producer: Partition, consumer: Partition) -> Option<&Export<P::Event>> {
+        self.exports.get(caller)?.ways.get(&(producer, consumer))
+    }
+
+    /// Takes note of how far a consumer is. Only the owner of a log trims it and knows where it ends; all of it is said
+    /// again to a later one within seconds.
+    fn acknowledge(&self, caller: &Arc<str>, ack: &Ack) {
+        let Ack { producer, consumer, position } = *ack;
+        if let Some(export) = self.export(caller, producer, consumer) {
+            // What was consumed durably stays consumed, whoever says so; and whoever was let in is believed, for a replica of
+            // this service could write to its data as well, and another service speaks for its own partitions. Nothing is trimmed for one beyond the end of the
+            // log: by it the sequencer sees that its data are older than they were.
+            export.ack.raise(position);
+            return;
+        }
+        let reason = "it is said to be consumed by who is no consumer of it";
+        if let Some(times) = self.refrain.say(&format!("{producer} {caller}/{consumer}: {reason}")) {
+            let log = LogName { service: Arc::clone(&self.service), partition: producer };
+            tracing::error!(%log, %caller, consumer, position, times, "an acknowledgement is refused: {reason}");
+        }
+    }
+
     async fn read_log(&self, partition: Partition, after: u64, limit: u64) -> Option<Vec<Entry>> {
+        if usize::from(partition) >= self.statuses.len() {
+            return None;
+        }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(crate::sequencer::READ_LIMIT);
         let read = self.store.read_log(partition, after, limit, Visibility::Durable).await;
         let entries = read.map_err(|error| tracing::debug!(%error, "a log cannot be read for another service")).ok()?;
@@ -275,10 +330,10 @@ async fn carry_out<P: Participant<Command: Codec>>(handle: &Handle<P>, asked: As
     };
     let options = CallOptions { key, patience: patience_ms.map(Duration::from_millis) };
     match handle.ask_here(partition, ask, options).await {
-        Ok(Some(reply)) => {
+        Ok(Some(Replied { reply, is_replayed })) => {
             let mut bytes = Vec::new();
             reply.encode_to(&mut bytes);
-            Told::Reply { reply: bytes }
+            Told::Reply { reply: bytes, is_replayed }
         }
         Ok(None) => Told::Noted,
         Err(error) => error.into(),

@@ -4,7 +4,7 @@
 //!  client                                   server
 //!    Hello ───────────────────────────────▶
 //!    ◀──────────────── Welcome, or Refused
-//!    ◀────────────────────────────── Places   whenever partitions move
+//!    ◀────────────────────────────── Places   whenever partitions move, and after each Pong: it may have been lost
 //!    Call, ReadLog ────────────────────────▶
 //!    ◀─────────────────────── Answer, Events
 //!    Subscribe ────────────────────────────▶
@@ -26,7 +26,7 @@ use tokio::{
 use crate::{CallError, Partition};
 
 /// The protocol that this version speaks; two that differ do not talk.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 3;
 
 /// The longest message: a bulk command of some thousand records, or a read of a log, with room to spare.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -80,6 +80,9 @@ pub(crate) enum Told {
     Reply {
         #[cbor(n(0), with = "minicbor::bytes")]
         reply: Vec<u8>,
+        #[n(1)]
+        #[cbor(default)]
+        is_replayed: bool,
     },
     /// The key was noted.
     #[n(1)]
@@ -111,6 +114,16 @@ impl From<CallError> for Told {
     }
 }
 
+/// Who owns which partition, as one replica sees it. What it says of itself is its claim; what it says of others
+/// is where else to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// By partition, the replica's address; empty where that is not known.
+    pub(crate) addresses: Vec<String>,
+    /// Whether it reached the membership list lately. Another one's claim goes before that of one that did not.
+    pub(crate) is_current: Option<bool>,
+}
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum Message {
@@ -131,23 +144,37 @@ pub(crate) enum Message {
         /// How many partitions the caller believes it to have.
         #[n(4)]
         wanted_partitions: Partition,
+        /// Which data the caller's are.
+        #[n(5)]
+        data: u64,
+        /// Which data of the service that is called they belong with; `None` before they met any.
+        #[n(6)]
+        wanted_data: Option<u64>,
+        /// Where the caller says it is to be reached: who consumes its logs may not have found it yet.
+        #[n(7)]
+        address: Option<String>,
     },
     #[n(1)]
     Welcome {
         /// Where this replica says it is to be reached.
         #[n(0)]
         address: String,
+        /// Which data this service's are.
+        #[n(1)]
+        data: u64,
     },
     #[n(2)]
     Refused {
         #[n(0)]
         reason: String,
     },
-    /// By partition, the address of the replica that looks after it; empty where that is not known.
+    /// Who owns which partition, as this replica sees it.
     #[n(3)]
     Places {
         #[n(0)]
         addresses: Vec<String>,
+        #[n(1)]
+        is_current: Option<bool>,
     },
     #[n(4)]
     Call {
@@ -181,6 +208,9 @@ pub(crate) enum Message {
         /// `None` where the log cannot be read now.
         #[n(1)]
         entries: Option<Vec<Entry>>,
+        /// What of earlier epochs than this one is missing is accepted as lost.
+        #[n(2)]
+        accepted: u64,
     },
     #[n(8)]
     Subscribe {
@@ -250,7 +280,7 @@ fn encode(message: &Message, out: &mut Vec<u8>) {
         Ok(()) => {}
         Err(error) => unreachable!("writing to a vector cannot fail: {error}"),
     }
-    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    let length = u32::try_from(out.len() - start - 4).expect("frames are far below 4 GiB");
     if let Some(head) = out.get_mut(start..start + 4) {
         head.copy_from_slice(&length.to_be_bytes());
     }
@@ -338,8 +368,8 @@ mod tests {
     async fn messages_arrive_whole_however_they_are_cut() {
         let messages = [
             Message::Ping,
-            Message::Answer { number: 7, told: Told::Reply { reply: vec![1; 300] } },
-            Message::Places { addresses: vec!["one:1".into(), String::new()] },
+            Message::Answer { number: 7, told: Told::Reply { reply: vec![1; 300], is_replayed: true } },
+            Message::Places { addresses: vec!["one:1".into(), String::new()], is_current: Some(true) },
         ];
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| encode(message, &mut bytes));

@@ -1,45 +1,34 @@
-//! From the views' changes to a commit, and from the commit to the world.
+//! From the state's changes to a commit, and from the commit to the world.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
     Participant, Store,
-    codec::Codec,
-    engine_records::{EngineKey, write_domain_key},
-    link::{self, Ready, Source, Visibility},
-    participant::Key,
-    sequencer::{Outgoing, Sequencer},
-    store::{self, Commit, Committed, Cursor, Write},
+    link::Ready,
+    sequencer::{Sequencer, outbox::AcksDue},
+    store::{self, Commit, Committed},
 };
-
-/// Cursors may lag behind by this many events before an otherwise idle consumer stores them: each such commit is shared
-/// by that many events, and the log that is kept for it stays small.
-const CURSOR_LAG_MAX: u64 = 1024;
 
 impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Commits what the steps changed, if anything, and sends out what may go. `idle`: store lagging cursors too.
     pub(super) async fn commit(&mut self, idle: bool) -> store::Result<()> {
         let Some(commit) = self.stage(idle) else {
             self.confirm().await?;
-            self.send_out(Ready::new(), Vec::new());
+            self.send_out(Ready::new(), AcksDue::new());
             return Ok(());
         };
         let events = commit.events.len();
         let started = Instant::now();
-        let committed = match self.store.commit(self.log.partition, commit).await {
+        let committed = match self.env.store.commit(self.env.log.partition, commit).await {
             Err(error @ store::Error::Failed(_)) => {
-                self.doubt();
+                self.writer.hold_in_doubt(&mut self.state.answers);
                 return Err(error);
             }
             committed => committed?,
         };
-        self.metrics.committed(started.elapsed(), events);
+        self.env.metrics.committed(started.elapsed(), events);
         self.publish(committed);
         Ok(())
     }
@@ -47,162 +36,64 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// A batch that changed nothing compared no head: before its answers go out, makes sure that what they show is the
     /// partition as it is, and not as it was before another writer took over from one that slept.
     async fn confirm(&self) -> store::Result<()> {
-        if self.answers.is_empty() || self.store.is_exclusive() {
+        if self.state.answers.is_empty() || self.env.store.is_exclusive() {
             return Ok(());
         }
-        let snapshot = self.store.load(self.log.partition, &[]).await?;
-        if snapshot.head == self.head { Ok(()) } else { Err(store::Error::Conflict) }
+        let snapshot = self.env.store.load(self.env.log.partition, &[]).await?;
+        if snapshot.head == self.state.head { Ok(()) } else { Err(store::Error::Conflict) }
     }
 
     fn stage(&mut self, idle: bool) -> Option<Commit> {
-        let lag = |cursor: u64, committed: u64| {
-            if idle { cursor > committed } else { cursor > committed + CURSOR_LAG_MAX }
-        };
-        self.sources.iter_mut().for_each(Source::skip_others);
-        let changed = self.records.is_dirty() || self.own.is_dirty() || !self.effects.events.is_empty();
-        if !changed && !self.sources.iter().any(|source| lag(source.cursor, source.committed)) {
+        let are_cursors_worth_it = self.neighbours.are_worth_a_commit(idle);
+        if !self.state.is_changed() && !are_cursors_worth_it {
             return None;
         }
-        self.mark_writer();
-        let mut writes = Encodings::new(&mut self.scratch);
-        self.records.drain_dirty(|key, record| writes.write(|out| write_domain_key(key, out), record));
-        self.own.drain_dirty(|key: &EngineKey, record| writes.write(|out| key.write_to(out), record));
-        let writes = writes.into_writes();
-        let mut events = Encodings::new(&mut self.scratch);
-        self.effects.events.iter().for_each(|event| events.push(|out| event.encode_to(out)));
-        let events = events.into_values().collect();
-        let moved = self.sources.iter().filter(|source| source.cursor != source.committed);
-        let cursors = moved.map(|source| Cursor { log: source.log.clone(), position: source.cursor }).collect();
-        Some(Commit { expected_head: self.head, writes, events, cursors, trim: self.trim_floor() })
+        self.writer.stamp(&mut self.state.own);
+        let (writes, events) = self.state.stage();
+        let cursors = self.neighbours.moved();
+        Some(Commit { expected_head: self.state.head, writes, events, cursors, trim: self.trim_floor() })
     }
 
     /// Events up to this number are needed neither by a consumer nor to rebuild a deadline.
     pub(super) fn trim_floor(&self) -> u64 {
-        self.acks.minimum().min(self.timers.floor() - 1).min(self.log_end)
+        let (end, lag_max) = (self.state.log_end, self.env.settings.observer_lag_max);
+        self.neighbours.acks.minimum(end, lag_max).min(self.state.timers.floor() - 1).min(end)
     }
 
     fn publish(&mut self, committed: Committed) {
-        let first = self.log_end + 1;
-        self.doubts.clear();
-        self.head = committed.head;
-        self.position = committed.position;
-        let events: Vec<_> = self.effects.events.drain(..).map(Arc::new).collect();
-        self.log_end += events.len() as u64;
-        self.status.log_end.store(self.log_end, Ordering::Release);
-        let instant = Instant::now();
+        self.writer.settle();
+        let (first, events) = self.state.committed(committed);
+        self.env.status.log_end.store(self.state.log_end, Ordering::Release);
+        let (now, participant) = ((self.state.now, Instant::now()), Arc::clone(&self.env.participant));
         for (number, event) in (first..).zip(&events) {
-            self.participant.committed(event, self.now);
-            if let Some(deadline) = self.participant.deadline(event) {
-                self.timers.apply(number, deadline, self.now, instant);
-            }
+            participant.committed(event, self.state.now);
+            self.state.note_deadline(&participant, (number, event), now);
         }
-        let mut deliveries = Ready::new();
-        if !events.is_empty() {
-            let mut at_once = Ready::new();
-            for link in &mut self.links {
-                let ready = if link.shares_fate { &mut at_once } else { &mut deliveries };
-                link.prepare(first, &events, &mut self.destinations, ready);
-            }
-            link::send(&mut at_once, self.settings.delivery_fault);
+        self.state.timers.is_complete(self.state.log_end, now.1);
+        let (at_once, once_durable) = self.neighbours.prepare(first, &events);
+        self.outbox.send_now(at_once);
+        let acks = self.neighbours.committed();
+        self.send_out(once_durable, acks);
+    }
+
+    /// Tells consumers that none of the last events is for them, once those are durable: one that counted events as
+    /// consumed which a crash takes back would find the log to be older than it was.
+    pub(super) fn send_skips(&mut self) {
+        // While something waits, more may follow, and one skip does for all of it.
+        if !self.outbox.is_empty() {
+            return;
         }
-        let mut acks = Vec::new();
-        for source in self.sources.iter_mut().filter(|source| source.cursor != source.committed) {
-            source.committed = source.cursor;
-            match source.visibility {
-                Visibility::Committed => source.ack.store(source.cursor, Ordering::Release),
-                Visibility::Durable => acks.push((Arc::clone(&source.ack), source.cursor)),
-            }
-        }
-        self.send_out(deliveries, acks);
+        let skips = self.neighbours.skips(self.state.log_end);
+        self.outbox.push(self.state.position, Vec::new(), skips, AcksDue::new());
+        self.outbox.release();
     }
 
     /// Queues replies, deliveries and acks behind the durability of what they depend on.
-    pub(super) fn send_out(&mut self, deliveries: Ready<P::Event>, acks: Vec<(Arc<AtomicU64>, u64)>) {
-        self.metrics.notes(&self.effects.notes);
-        self.effects.clear();
-        let desk = &mut self.desk;
-        let replies: Vec<_> = self.answers.drain(..).filter_map(|(id, answer)| desk.close(id, answer)).collect();
-        if replies.is_empty() && deliveries.is_empty() && acks.is_empty() {
-            return;
-        }
-        let outgoing = Outgoing { position: self.position, replies, deliveries, acks };
-        self.store.durability().request(outgoing.position);
-        self.outgoing.push_back(outgoing);
-    }
-}
-
-/// Keys and values, encoded one after the other into one buffer: one of its own for each would cost the allocator more
-/// time than the encoding takes.
-struct Encodings<'a> {
-    scratch: &'a mut Vec<u8>,
-    /// Where each one ends; `None` for a value that is to be removed.
-    ends: Vec<Option<usize>>,
-}
-
-impl<'a> Encodings<'a> {
-    fn new(scratch: &'a mut Vec<u8>) -> Self {
-        scratch.clear();
-        Self { scratch, ends: Vec::new() }
-    }
-
-    fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        encode(self.scratch);
-        self.ends.push(Some(self.scratch.len()));
-    }
-
-    fn write(&mut self, key: impl FnOnce(&mut Vec<u8>), record: Option<&impl Codec>) {
-        self.push(key);
-        match record {
-            Some(record) => self.push(|out| record.encode_to(out)),
-            None => self.ends.push(None),
-        }
-    }
-
-    fn into_values(self) -> impl Iterator<Item = Bytes> {
-        self.into_slices().flatten()
-    }
-
-    fn into_writes(self) -> Vec<Write> {
-        let mut writes = Vec::with_capacity(self.ends.len() / 2);
-        let mut slices = self.into_slices();
-        while let Some((key, value)) = slices.next().flatten().zip(slices.next()) {
-            writes.push(Write { key, value });
-        }
-        writes
-    }
-
-    fn into_slices(self) -> impl Iterator<Item = Option<Bytes>> {
-        let whole = Bytes::copy_from_slice(self.scratch);
-        let mut start = 0;
-        self.ends.into_iter().map(move |end| end.map(|end| whole.slice(std::mem::replace(&mut start, end)..end)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_encoded_in_one_buffer_is_found_in_its_parts() {
-        let mut scratch = b"left over".to_vec();
-        let mut encodings = Encodings::new(&mut scratch);
-        encodings.write(|out| out.extend_from_slice(b"one"), Some(&7_u64));
-        encodings.write(|out| out.extend_from_slice(b"two"), None::<&u64>);
-        encodings.write(|_| {}, Some(&8_u64));
-        let value = |number: u64| {
-            let mut bytes = Vec::new();
-            number.encode_to(&mut bytes);
-            Some(Bytes::from(bytes))
-        };
-        let expected = [("one", value(7)), ("two", None), ("", value(8))];
-        let expected = expected.map(|(key, value)| Write { key: key.into(), value });
-        assert_eq!(encodings.into_writes(), expected);
-    }
-
-    #[test]
-    fn nothing_makes_no_write() {
-        let mut scratch = Vec::new();
-        assert_eq!(Encodings::new(&mut scratch).into_writes(), []);
-        assert_eq!(Encodings::new(&mut scratch).into_values().count(), 0);
+    pub(super) fn send_out(&mut self, deliveries: Ready<P::Event>, acks: AcksDue) {
+        self.env.metrics.notes(&self.state.effects.notes);
+        self.state.effects.clear();
+        let pending = &mut self.pending;
+        let replies = self.state.answers.drain(..).filter_map(|(id, answer)| pending.close(id, answer)).collect();
+        self.outbox.push(self.state.position, replies, deliveries, acks);
     }
 }

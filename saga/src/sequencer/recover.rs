@@ -1,219 +1,142 @@
 //! Getting hold of a partition: at start, after another writer won, and after a commit whose fate is unknown.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use crate::{
-    Participant, RequestId, Store,
+    Backoff, CallError, Participant, Repeatability, RequestId, Store,
     codec::Codec,
-    engine_records::{EngineKey, EngineRecord, Queue, store_key},
+    engine_records::{EngineKey, EngineRecord, store_key},
     link::{Ready, Succession, Visibility},
-    participant::Key,
+    record::Key,
+    recorded::Recorded,
     request::Answer,
-    sequencer::{Batch, Halt, Sequencer},
-    store::{Error, LogEntry, Snapshot, position::sequence_of},
-    timers::Timers,
-    view::View,
+    sequencer::{Batch, Env, Halt, Sequencer, outbox::AcksDue, state::Loaded},
+    store::{Error, LogEntry, Residents, Snapshot, position::sequence_of},
 };
 
 /// Events read from a log in one go.
 pub(crate) const READ_LIMIT: usize = 1024;
 
-/// The wait between tries of a store that fails doubles from the first to the second.
-pub(super) const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// A store that fails for longer than this is not just slow: who asks now is told at once rather than kept waiting.
-const FAILING_AFTER: Duration = Duration::from_secs(1);
-
-/// This sequencer as a writer among possible others.
-#[derive(Debug)]
-pub(super) struct Writer {
-    id: u64,
-    commits: u64,
-    /// A state for jitter, which needs no better randomness.
-    jitter: u64,
-}
-
-impl Writer {
-    pub(super) fn new(id: Option<u64>) -> Self {
-        let random = || {
-            let mut bytes = [0; 8];
-            // Without randomness the id is one that others may share: then a doubtful commit may be taken for another's.
-            if getrandom::fill(&mut bytes).is_ok() { u64::from_le_bytes(bytes) } else { std::process::id().into() }
-        };
-        let id = id.unwrap_or_else(random);
-        Self { id, commits: 0, jitter: id | 1 }
-    }
-
-    fn spread(&mut self, delay: Duration) -> Duration {
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        let percent = 50 + u32::try_from(self.jitter % 51).unwrap_or_default();
-        delay * percent / 100
-    }
-}
-
-/// Failed commits that are remembered in case one of them was applied after all. They wait for each other with
-/// [`BACKOFF`], so the oldest of so many was sent half a minute ago.
-const DOUBTS_MAX: usize = 32;
-
-/// Commits on the present head that failed and may have been applied, or may yet be: which of the writer's commits each
-/// was, and its answers.
-pub(super) type Doubts<R> = VecDeque<(u64, Vec<(RequestId, Answer<R>)>)>;
-
 impl<P: Participant, S: Store> Sequencer<P, S> {
-    /// Counts a commit on the partition's record of writers, so that its fate can be found out.
-    pub(super) fn mark_writer(&mut self) {
-        if self.store.is_certain() {
-            return;
-        }
-        self.writer.commits += 1;
-        let before = match self.own.get(&EngineKey::Writers) {
-            Ok(Some(record)) => record.clone(),
-            _ => EngineRecord::Writers { commits: Vec::new() },
-        };
-        self.own.begin_step();
-        self.own.set(EngineKey::Writers, Some(before.with_commits(self.writer.id, self.writer.commits)));
-    }
-
-    /// Remembers a commit that failed, with its answers, until it is known whether it was applied.
-    pub(super) fn doubt(&mut self) {
-        if self.store.is_certain() {
-            return;
-        }
-        if self.doubts.len() == DOUBTS_MAX {
-            self.doubts.pop_front();
-        }
-        self.doubts.push_back((self.writer.commits, std::mem::take(&mut self.answers)));
-    }
-
-    /// After a failed batch: everything in memory is of a head that may be gone. If a doubtful commit was applied all
+    /// After a failed batch: everything in memory is of a head that may be gone. If a commit in doubt was applied all
     /// the same, its replies are let out; else the batch is to be run again.
     pub(super) async fn start_over(&mut self, error: &Error) -> Result<(), Halt> {
-        match error {
-            Error::Conflict => self.metrics.conflict(),
-            other => {
-                self.metrics.failure();
-                tracing::warn!(log = %self.log, error = %other, "the store failed, trying again");
-            }
-        }
-        let head = self.head;
+        let head = self.state.head;
         self.recover().await?;
-        if self.head == head {
-            // Doubtful commits may still be under way: only a new head shuts them out.
+        if matches!(error, Error::Conflict) {
+            self.env.metrics.conflict();
+            self.store_healthy();
+        }
+        if self.state.head == head {
+            // Commits in doubt may still be under way: only a new head shuts them out.
             return Ok(());
         }
-        let known = match self.own.get(&EngineKey::Writers) {
-            Ok(Some(record)) => record.commits_of(self.writer.id),
-            _ => 0,
-        };
-        if let Some((_, answers)) = std::mem::take(&mut self.doubts).into_iter().find(|(commit, _)| *commit == known) {
-            self.answers = answers;
-            self.send_out(Ready::new(), Vec::new());
+        if let Some(mut answers) = self.writer.resolve(&mut self.state.own, self.state.head.saturating_sub(head)) {
+            // Who is told that the outcome is unknown is whoever cannot find out by being carried out again.
+            let is_unknown = |answer: &Answer<P::Reply>| matches!(answer, Err(CallError::Unknown));
+            answers.retain(|(request, answer)| !is_unknown(answer) || !self.may_repeat(*request));
+            self.state.answers = answers;
+            self.send_out(Ready::new(), AcksDue::new());
         }
         Ok(())
     }
 
-    /// Waits before the next try of a store that failed, longer each time.
-    pub(super) async fn pause(&mut self, delay: &mut Duration) {
-        let since = self.failing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= FAILING_AFTER {
-            self.status.failing.store(true, Ordering::Release);
+    /// Whether carrying a request out again leaves what once does.
+    fn may_repeat(&self, request: RequestId) -> bool {
+        self.pending
+            .get(request)
+            .is_some_and(|pending| pending.key.is_some() || pending.ask.repeatability::<P>() != Repeatability::Once)
+    }
+
+    /// Counts a failure of the store, says so if it is news, and waits before the next try, longer each time.
+    pub(super) async fn pause(&mut self, reason: &str, backoff: &mut Backoff) {
+        let Env { log, status, metrics, .. } = &self.env;
+        if self.store_health.failed(log, reason, status, metrics) {
+            // They were not looked at: nothing was done, and their callers may be told so now.
+            self.inbox.refuse(&CallError::Unavailable);
         }
-        tokio::time::sleep(self.writer.spread(*delay)).await;
-        *delay = (*delay * 2).min(BACKOFF.1);
+        tokio::time::sleep(backoff.wait()).await;
+    }
+
+    /// The store did what it was asked for.
+    pub(super) fn store_healthy(&mut self) {
+        let Env { log, status, metrics, .. } = &self.env;
+        self.store_health.worked(log, status, metrics);
     }
 
     /// Forgets what is in memory and loads the partition as it is now.
     pub(super) async fn recover(&mut self) -> Result<(), Halt> {
-        let keys = [EngineKey::QueueBounds(Queue::Usual), EngineKey::QueueBounds(Queue::Brief), EngineKey::Writers];
-        let names: Vec<_> = keys.iter().map(|key| store_key(|out| key.write_to(out))).collect();
-        let mut delay = BACKOFF.0;
-        let (snapshot, residents, log) = loop {
-            let loaded = self.store.load(self.log.partition, &names).await;
-            let Some(snapshot) = self.tried(loaded, &mut delay).await? else {
+        let keys = [EngineKey::Calendar, EngineKey::Writers, EngineKey::Accepted];
+        let mut backoff = self.writer.backoff();
+        let mut last_head = None;
+        let (snapshot, own, residents, log) = loop {
+            let loaded = self.load_own(&keys).await;
+            let Some((snapshot, mut own)) = self.retry_or_halt(loaded, &mut backoff).await? else {
                 continue;
             };
-            let residents = self.store.residents(self.log.partition).await;
-            let Some(residents) = self.tried(residents, &mut delay).await? else {
+            let counts = match own.first() {
+                Some((_, Some(EngineRecord::Calendar { times }), _)) => times.as_slice(),
+                _ => &[],
+            };
+            let counts: Vec<_> = counts.iter().copied().map(EngineKey::DueCount).collect();
+            let loaded = self.load_own(&counts).await;
+            let Some((counted, counts)) = self.retry_or_halt(loaded, &mut backoff).await? else {
+                continue;
+            };
+            own.extend(counts);
+            let residents = self.env.store.residents(self.env.log.partition).await;
+            let Some(residents) = self.retry_or_halt(residents, &mut backoff).await? else {
                 continue;
             };
             let log = self.read_own_log().await?;
             // All must be of one head: another writer may have come in between.
-            let same_head = residents.head == snapshot.head;
-            if same_head && log.last().is_none_or(|last| sequence_of(last.position) == sequence_of(snapshot.log_end)) {
-                break (snapshot, residents, log);
+            let Some(contradiction) = contradiction(&snapshot, &counted, &residents, &log) else {
+                break (snapshot, own, residents, log);
+            };
+            // If one did, the head has moved since, and what is there now may be of one piece.
+            if last_head.replace(snapshot.head) == Some(snapshot.head) {
+                self.pause(&contradiction, &mut backoff).await;
             }
         };
         self.adopt(&snapshot);
-        for (key, value) in keys.into_iter().zip(snapshot.records) {
-            let record = value.map(|value| EngineRecord::decode_from(&value)).transpose();
-            let record = record.map_err(|error| self.halted(error.to_string()))?;
-            self.own.insert_loaded(key, record);
-        }
-        for (key, value) in residents.records {
-            let key = key.get(1..).and_then(P::Key::read_resident);
-            let record = P::Record::decode_from(&value).map_err(|error| self.halted(error.to_string()))?;
-            match key {
-                Some(key) => self.records.insert_loaded(key, Some(record)),
-                None => return Err(self.halted("a resident record has a key that cannot be read")),
-            }
-        }
-        self.rebuild_timers(log)?;
-        self.well();
-        Ok(())
+        self.state.insert_own(own);
+        self.state.insert_residents(residents).map_err(|reason| self.env.halted(reason))?;
+        self.compare_with_log(&log);
+        self.rebuild_timers(log)
     }
 
-    /// The store answers.
-    pub(super) fn well(&mut self) {
-        if self.failing_since.take().is_some() {
-            self.status.failing.store(false, Ordering::Release);
-        }
+    /// Loads records of the engine's own, each with the length of what it is stored as.
+    async fn load_own(&self, keys: &[EngineKey]) -> Result<(Snapshot, Vec<Loaded>), Error> {
+        let names: Vec<_> = keys.iter().map(|key| store_key(|out| key.write_to(out))).collect();
+        let mut snapshot = self.env.store.load(self.env.log.partition, &names).await?;
+        let values = std::mem::take(&mut snapshot.records);
+        let read = |(key, value): (&EngineKey, Option<bytes::Bytes>)| {
+            let length = value.as_ref().map_or(0, bytes::Bytes::len);
+            let record = value.map(|value| EngineRecord::decode_from(&value)).transpose();
+            let record = record.map_err(|error| Error::Poisoned(format!("a record cannot be read: {error}")))?;
+            Ok((key.clone(), record, length))
+        };
+        Ok((snapshot, keys.iter().zip(values).map(read).collect::<Result<_, Error>>()?))
     }
 
     fn adopt(&mut self, snapshot: &Snapshot) {
-        self.head = snapshot.head;
-        self.log_end = snapshot.log_end;
-        self.status.log_end.store(self.log_end, Ordering::Release);
-        self.position = snapshot.position;
-        self.records = View::new(false);
-        self.own = View::new(false);
-        self.effects.clear();
-        self.answers.clear();
-        let mut acks = Vec::new();
-        for source in &mut self.sources {
-            let cursor = snapshot.cursors.iter().find(|cursor| cursor.log == source.log);
-            source.committed = cursor.map_or(0, |cursor| cursor.position);
-            source.cursor = source.committed;
-            if source.visibility == Visibility::Committed {
-                source.ack.store(source.committed, Ordering::Release);
-            } else {
-                acks.push((Arc::clone(&source.ack), source.committed));
-            }
-            if source.reader.is_none() {
-                source.have_read();
-            }
-        }
-        self.send_out(Ready::new(), acks);
-        for link in &mut self.links {
-            link.restart(self.log_end);
-            link.announce(self.log_end);
-        }
+        self.state.adopt(snapshot);
+        self.env.status.log_end.store(self.state.log_end, Ordering::Release);
+        self.env.status.loaded.store(true, Ordering::Release);
+        let acks = self.neighbours.adopt(snapshot);
+        self.outbox.push(self.state.position, Vec::new(), Ready::new(), acks);
+        self.neighbours.announce(self.state.log_end);
     }
 
     async fn read_own_log(&mut self) -> Result<Vec<LogEntry>, Halt> {
         let mut log: Vec<LogEntry> = Vec::new();
-        let mut delay = BACKOFF.0;
+        let mut backoff = self.writer.backoff();
         loop {
             let after = log.last().map_or(0, |last| last.position);
-            let read = self.store.read_log(self.log.partition, after, READ_LIMIT, Visibility::Committed).await;
-            let Some(more) = self.tried(read, &mut delay).await? else {
+            let read = self.env.store.read_log(self.env.log.partition, after, READ_LIMIT, Visibility::Committed).await;
+            let Some(more) = self.retry_or_halt(read, &mut backoff).await? else {
                 continue;
             };
             if more.is_empty() {
@@ -224,31 +147,33 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     }
 
     fn rebuild_timers(&mut self, log: Vec<LogEntry>) -> Result<(), Halt> {
-        self.timers = Timers::new();
-        let (now, instant) = (self.settings.clock.now(), Instant::now());
+        self.state.timers.restart();
+        let now = (self.env.settings.clock.now(), Instant::now());
         for entry in log {
-            let event = P::Event::decode_from(&entry.event)
-                .map_err(|error| self.halted(format!("own event {} cannot be read: {error}", entry.position)))?;
-            if let Some(deadline) = self.participant.deadline(&event) {
-                self.timers.apply(entry.position, deadline, now, instant);
-            }
+            let event = Recorded::<P::Event>::decode_from(&entry.event)
+                .map_err(|error| self.env.halted(format!("own event {} cannot be read: {error}", entry.position)))?;
+            self.state.note_deadline(&self.env.participant, (entry.position, &event.event), now);
         }
+        self.state.timers.is_complete(self.state.log_end, now.1);
         Ok(())
     }
 
     /// Reads the sources' logs from the cursors on and consumes what is there.
     pub(super) async fn catch_up(&mut self) -> Result<(), Halt> {
-        for index in 0..self.sources.len() {
+        for index in 0..self.neighbours.sources.len() {
             while let Some(batch) = self.read_source(index).await? {
                 self.process(batch).await?;
-                self.release();
+                self.outbox.release();
+                if self.env.status.stands_still() || self.inbox.is_stopping() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     }
 
     async fn read_source(&mut self, index: usize) -> Result<Option<Batch<P>>, Halt> {
-        let Some(source) = self.sources.get(index) else {
+        let Some(source) = self.neighbours.sources.get(index) else {
             return Ok(None);
         };
         let Some(reader) = &source.reader else {
@@ -259,16 +184,16 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             Ok(entries) if entries.is_empty() => Ok(None),
             Ok(entries) if self.is_outrun_by(&entries, from).await? => {
                 self.start_over(&Error::Conflict).await?;
-                Ok(Some(Batch { requests: self.desk.ask_again(), ..Batch::default() }))
+                Ok(Some(Batch { requests: self.pending.ask_again(), ..Batch::default() }))
             }
             Ok(entries) => {
-                let delivery = self.delivery_from_log(index, from, entries)?;
+                let delivery = self.delivery_from_log(index, from, entries);
                 Ok(Some(Batch { deliveries: vec![delivery], ..Batch::default() }))
             }
-            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(error @ Error::Poisoned(_)) => Err(self.env.fatal(&error)),
             Err(error) => {
                 // A peer that is down is no fault of this partition: it is asked again at the next look.
-                tracing::debug!(log = %self.log, %error, "a source's log cannot be read now");
+                tracing::debug!(log = %self.env.log, %error, "a source's log cannot be read now");
                 Ok(None)
             }
         }
@@ -277,11 +202,15 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Takes notice of another writer, which a partition that has nothing to commit would not meet: callers may wait
     /// for what that one did, and its deadlines are this one's should it be gone.
     pub(super) async fn follow_other_writers(&mut self) -> Result<(), Halt> {
-        if self.head_in_store().await?.is_none_or(|head| head == self.head) {
+        let Some(head) = self.head_in_store().await? else {
+            return Ok(());
+        };
+        if head == self.state.head {
+            self.state.timers.is_complete(self.state.log_end, Instant::now());
             return Ok(());
         }
         self.start_over(&Error::Conflict).await?;
-        let requests = self.desk.ask_again();
+        let requests = self.pending.ask_again();
         self.process(Batch { requests, ..Batch::default() }).await
     }
 
@@ -289,29 +218,43 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// was trimmed; or may be, for all that a store that does not answer lets one know.
     async fn is_outrun_by(&self, entries: &[LogEntry], cursor: u64) -> Result<bool, Halt> {
         let gap = entries.first().is_some_and(|entry| Succession::of(cursor, entry.position) == Succession::Gap);
-        Ok(gap && self.head_in_store().await? != Some(self.head))
+        Ok(gap && self.head_in_store().await? != Some(self.state.head))
     }
 
     /// `None` where the store does not answer. One that is poisoned must not be waited for, by whoever has nothing to
     /// commit either.
     pub(super) async fn head_in_store(&self) -> Result<Option<u64>, Halt> {
-        match self.store.load(self.log.partition, &[]).await {
+        match self.env.store.load(self.env.log.partition, &[]).await {
             Ok(snapshot) => Ok(Some(snapshot.head)),
-            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(error @ Error::Poisoned(_)) => Err(self.env.fatal(&error)),
             Err(_) => Ok(None),
         }
     }
 
     /// The answer of a call to the store, or `None` after a pause when the call is worth another try.
-    async fn tried<T>(&mut self, result: Result<T, Error>, delay: &mut Duration) -> Result<Option<T>, Halt> {
+    async fn retry_or_halt<T>(&mut self, result: Result<T, Error>, backoff: &mut Backoff) -> Result<Option<T>, Halt> {
         match result {
             Ok(answer) => Ok(Some(answer)),
-            Err(error @ Error::Poisoned(_)) => Err(self.fatal(&error)),
+            Err(error @ Error::Poisoned(_)) => Err(self.env.fatal(&error)),
             Err(error) => {
-                tracing::warn!(log = %self.log, %error, "the store failed, trying again");
-                self.pause(delay).await;
+                self.pause(&error.to_string(), backoff).await;
                 Ok(None)
             }
         }
     }
+}
+
+/// What is wrong with the answers of a store, if they are not of one moment: a head that moves is another writer's work,
+/// one that stays is a store that contradicts itself.
+fn contradiction(snapshot: &Snapshot, counted: &Snapshot, residents: &Residents, log: &[LogEntry]) -> Option<String> {
+    if counted.head != snapshot.head || residents.head != snapshot.head {
+        let (head, other) = (snapshot.head, residents.head);
+        return Some(format!(
+            "the store contradicts itself: its head is {head} by its records and {other} by those of open sagas"
+        ));
+    }
+    let (end, last) = (sequence_of(snapshot.log_end), sequence_of(log.last()?.position));
+    (last != end).then(|| {
+        format!("the store contradicts itself: its log ends at {end} by its head, and at {last} by its events")
+    })
 }

@@ -46,6 +46,50 @@ pub const fn follows(consumed: u64, next: u64) -> bool {
     epoch_of(next) >= epoch_of(consumed) && sequence_of(next) == sequence_of(consumed) + 1
 }
 
+/// Which events of a log are of which epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    /// Epochs, and the sequence number with which each begins; both rise. Before the first it is epoch 0.
+    begins: Vec<(u64, u64)>,
+}
+
+impl Epochs {
+    /// From the event `begin` (a sequence number) on, it is `epoch`, which is higher than those before.
+    pub fn begin(&mut self, epoch: u64, begin: u64) {
+        // One in which nothing happened leaves no trace.
+        while self.begins.last().is_some_and(|(_, earlier)| *earlier >= begin) {
+            self.begins.pop();
+        }
+        self.begins.push((epoch, begin));
+    }
+
+    /// The epoch of the next event.
+    #[must_use]
+    pub fn current(&self) -> u64 {
+        self.begins.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// The number of the event with this sequence number.
+    #[must_use]
+    pub fn number(&self, sequence: u64) -> u64 {
+        let of = self.begins.iter().rev().find(|(_, begin)| *begin <= sequence);
+        of.map_or(0, |(epoch, _)| *epoch) << SEQUENCE_BITS | sequence
+    }
+
+    /// Up to which sequence number the log is the one that had an event of this `number`: what came after it there is
+    /// lost here.
+    #[must_use]
+    pub fn common(&self, number: u64) -> u64 {
+        let later = self.begins.iter().find(|(epoch, _)| *epoch > epoch_of(number));
+        later.map_or(sequence_of(number), |(_, begin)| sequence_of(number).min(begin - 1))
+    }
+
+    /// Epochs, and the sequence number with which each begins.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.begins.iter().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +126,20 @@ mod tests {
         assert!(!follows(number(0, 2), number(7, 5)), "two were never seen");
         assert!(!follows(number(7, 2), number(0, 3)));
         assert!(!follows(number(0, 2), number(0, 2)));
+    }
+
+    #[test]
+    fn what_two_histories_of_a_log_have_in_common_ends_where_a_later_epoch_begins() {
+        let number = |epoch, sequence| position(epoch, sequence).expect("not too high");
+        let mut epochs = Epochs::default();
+        assert_eq!((epochs.number(5), epochs.current(), epochs.common(9)), (5, 0, 9));
+        epochs.begin(7, 4);
+        assert_eq!([3, 4].map(|sequence| epochs.number(sequence)), [3, number(7, 4)]);
+        assert_eq!([3, 4, 9].map(|sequence| epochs.common(sequence)), [3, 3, 3]);
+        assert_eq!(epochs.common(number(7, 9)), 9);
+        epochs.begin(8, 4);
+        assert_eq!(epochs.iter().collect::<Vec<_>>(), [(8, 4)], "nothing happened in epoch 7");
+        epochs.begin(9, 6);
+        assert_eq!([number(8, 9), number(3, 9), number(3, 2)].map(|number| epochs.common(number)), [5, 3, 2]);
     }
 }

@@ -1,7 +1,7 @@
 //! Callers that take or add at once.
 
-use super::books::{Books, Heard, held, refused};
-use crate::hold::{Pool, Refusal};
+use super::books::{Books, Heard, held, refused, short};
+use crate::hold::Refusal;
 
 fn done(request: u64) -> Heard {
     Heard::Answer(request, Ok(()))
@@ -22,7 +22,7 @@ fn what_is_available_is_taken_at_once() {
 #[test]
 fn more_than_there_is_is_refused_and_changes_nothing() {
     let mut books = Books::new([('a', 5)]);
-    assert_eq!(books.take(7, 'a', 6), [no(7, Refusal::Short)]);
+    assert_eq!(books.take(7, 'a', 6), [no(7, short(6, 5))]);
     assert_eq!(books.take(8, 'z', 1), [no(8, Refusal::Unknown)]);
     assert_eq!(books.balance('a'), (5, 0));
 }
@@ -43,7 +43,7 @@ fn one_that_takes_what_is_held_is_refused_once_it_is_gone() {
     let mut books = Books::new([('a', 5)]);
     books.request(1, &[('a', 3)]);
     books.take(7, 'a', 3);
-    assert_eq!(books.commit(1, &[('a', 3)]), [no(7, Refusal::Short)]);
+    assert_eq!(books.commit(1, &[('a', 3)]), [no(7, short(3, 2))]);
     assert_eq!(books.balance('a'), (2, 0));
 }
 
@@ -53,7 +53,7 @@ fn a_caller_that_took_leaves_too_little_for_those_behind() {
     books.request(1, &[('a', 3)]);
     books.take(7, 'a', 4);
     books.request(2, &[('a', 2)]);
-    assert_eq!(books.release(1), [done(7), refused(2, 'a', Refusal::Short)]);
+    assert_eq!(books.release(1), [done(7), refused(2, 'a', short(2, 1))]);
 }
 
 #[test]
@@ -69,10 +69,13 @@ fn what_is_added_serves_those_who_wait() {
 
 #[test]
 fn a_pool_never_grows_past_its_limit() {
-    let mut pool = Pool::<u32>::new(5);
-    assert_eq!(pool.add(3, 7), None);
-    assert_eq!(pool.add(u64::MAX, u64::MAX), None);
-    assert_eq!((pool.add(2, 7), pool.total()), (Some(()), 7));
+    let mut books = Books::new([('a', 5)]);
+    let refused = |refusal| [Heard::Answer(7, Err(refusal))];
+    assert_eq!(books.try_add(7, 'a', 996), refused(Refusal::TooMuch));
+    assert_eq!(books.try_add(7, 'a', u64::MAX), refused(Refusal::TooMuch));
+    assert_eq!(books.try_add(7, 'b', 1), refused(Refusal::Unknown));
+    assert_eq!(books.try_add(7, 'a', 995), [done(7)]);
+    assert_eq!(books.balance('a'), (1000, 0));
 }
 
 #[test]

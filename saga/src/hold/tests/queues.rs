@@ -1,6 +1,6 @@
 //! Who waits, who is served first, and how many may wait.
 
-use super::books::{Books, Heard, held, refused, withdrawn};
+use super::books::{Books, Heard, held, refused, short, withdrawn};
 use crate::hold::{Hold, Refusal};
 
 #[test]
@@ -21,8 +21,8 @@ fn a_newcomer_that_never_fits_is_refused_past_the_queue() {
     let mut books = Books::new([('a', 5)]);
     books.request(1, &[('a', 3)]);
     books.request(2, &[('a', 3)]);
-    assert_eq!(books.request(3, &[('a', 6)]), [refused(3, 'a', Refusal::Short)]);
-    assert_eq!(books.take(7, 'a', 6), [Heard::Answer(7, Err(Refusal::Short))]);
+    assert_eq!(books.request(3, &[('a', 6)]), [refused(3, 'a', short(6, 5))]);
+    assert_eq!(books.take(7, 'a', 6), [Heard::Answer(7, Err(short(6, 5)))]);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn one_change_serves_and_refuses_as_many_as_it_can_in_order() {
     // Two are left: the first of the queue never gets five, the next one gets one, three are never there again.
     assert_eq!(
         books.commit(1, &[('a', 3)]),
-        [refused(2, 'a', Refusal::Short), held(3), refused(4, 'a', Refusal::Short), held(5)]
+        [refused(2, 'a', short(5, 2)), held(3), refused(4, 'a', short(3, 2)), held(5)]
     );
 }
 
@@ -93,7 +93,7 @@ fn the_refusal_of_one_frees_those_behind_it_in_its_other_queues() {
     books.request(1, &[('a', 2)]);
     books.request(2, &[('a', 2), ('b', 1)]);
     books.request(3, &[('b', 2)]);
-    assert_eq!(books.commit(1, &[('a', 2)]), [refused(2, 'a', Refusal::Short), held(3)]);
+    assert_eq!(books.commit(1, &[('a', 2)]), [refused(2, 'a', short(2, 0)), held(3)]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn exactly_as_many_wait_as_may() {
     assert_eq!(books.request(3, &[('a', 1)]), [refused(3, 'a', Refusal::Busy)]);
     assert_eq!(books.take(8, 'a', 1), [Heard::Answer(8, Err(Refusal::Busy))]);
     // What can never be had is said so, however crowded it is.
-    assert_eq!(books.request(4, &[('a', 2)]), [refused(4, 'a', Refusal::Short)]);
+    assert_eq!(books.request(4, &[('a', 2)]), [refused(4, 'a', short(2, 1))]);
     books.release(2);
     assert_eq!(books.request(5, &[('a', 1)]), []);
 }

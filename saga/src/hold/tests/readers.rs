@@ -119,6 +119,7 @@ fn a_reader_whose_patience_is_over_is_told_so_and_shown_nothing_later() {
         let expired = Heard::Answer(reader, Err(Refusal::Expired));
         assert_eq!(books.expire(reader, 'a'), [expired], "reader {reader}");
     }
+    assert_eq!(books.notes, ["read_in_vain"; 2]);
     assert_eq!(books.release(1), []);
     assert_eq!(books.release(2), []);
     assert!(books.is_at_rest());

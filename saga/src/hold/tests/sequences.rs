@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::books::{Account, Books, Heard, Saga};
-use crate::hold::{Claim, Hold, Ticket, Word};
+use super::books::{Account, Books, Heard, Letter, Name, Observed, Saga};
+use crate::hold::{Change, Claim, Hold, Ticket, Vote};
 
 const ACCOUNTS: [Account; 2] = ['a', 'b'];
 const SAGAS: Saga = 8;
@@ -13,7 +13,7 @@ const SAGAS: Saga = 8;
 #[derive(Clone, Debug)]
 enum Call {
     Request(Saga, Vec<(Account, u64)>),
-    Bar(Saga),
+    Skip(Saga),
     /// The saga is decided: committed if it holds and the flag is set, else released.
     Decide(Saga, bool),
     Take(Account, u64),
@@ -45,7 +45,7 @@ fn call() -> impl Strategy<Value = Call> {
     let saga = || 0..SAGAS;
     prop_oneof![
         6 => (saga(), wanted()).prop_map(|(saga, wanted)| Call::Request(saga, wanted)),
-        1 => saga().prop_map(Call::Bar),
+        1 => saga().prop_map(Call::Skip),
         6 => (saga(), any::<bool>()).prop_map(|(saga, well)| Call::Decide(saga, well)),
         2 => (account(), 0_u64..4).prop_map(|(account, quantity)| Call::Take(account, quantity)),
         1 => (account(), 0_u64..3).prop_map(|(account, quantity)| Call::Add(account, quantity)),
@@ -55,16 +55,19 @@ fn call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// The protocol's side of the bargain: each saga asks once or is barred, and is decided once.
+/// The protocol's side of the bargain: each saga asks once or is skipped, and is decided once.
 #[derive(Default)]
 struct Sagas {
     asked: BTreeMap<Saga, Vec<(Account, u64)>>,
     decided: BTreeMap<Saga, ()>,
-    words: BTreeMap<Saga, Vec<Word<Account>>>,
+    votes: BTreeMap<Saga, Vec<Vote<Account>>>,
     callers: u64,
     answered: BTreeMap<u64, ()>,
     /// What was added, less what was taken for good.
     expected: BTreeMap<Account, u64>,
+    initial: BTreeMap<Account, u64>,
+    /// What sagas took for good.
+    committed: BTreeMap<Account, u64>,
     taking: BTreeMap<u64, (Account, u64)>,
 }
 
@@ -75,9 +78,9 @@ impl Sagas {
                 self.asked.insert(saga, wanted.clone());
                 books.request(saga, &wanted)
             }
-            Call::Bar(saga) if !self.asked.contains_key(&saga) => {
+            Call::Skip(saga) if !self.asked.contains_key(&saga) => {
                 self.asked.insert(saga, Vec::new());
-                books.bar(saga)
+                books.skip(saga)
             }
             Call::Decide(saga, well) if !self.decided.contains_key(&saga) => {
                 self.decided.insert(saga, ());
@@ -85,6 +88,7 @@ impl Sagas {
                     let wanted = self.asked[&saga].clone();
                     for (account, quantity) in &wanted {
                         *self.expected.get_mut(account).expect("a known account") -= quantity;
+                        *self.committed.entry(*account).or_default() += quantity;
                     }
                     return books.commit(saga, &wanted);
                 }
@@ -108,14 +112,14 @@ impl Sagas {
                 *books = books.restarted();
                 Vec::new()
             }
-            Call::Request(..) | Call::Bar(_) | Call::Decide(..) => Vec::new(),
+            Call::Request(..) | Call::Skip(_) | Call::Decide(..) => Vec::new(),
         }
     }
 
     fn hear(&mut self, heard: Vec<Heard>) {
         for heard in heard {
             match heard {
-                Heard::Word(saga, word) => self.words.entry(saga).or_default().push(word),
+                Heard::Vote(saga, vote) => self.votes.entry(saga).or_default().push(vote),
                 Heard::Answer(request, outcome) => {
                     assert!(self.answered.insert(request, ()).is_none(), "{request} is answered twice");
                     if let (Some((account, quantity)), Ok(())) = (self.taking.get(&request), outcome) {
@@ -129,6 +133,37 @@ impl Sagas {
         }
     }
 
+    /// Each who waits has said so, once; each change was said, and together they are what callers were told.
+    fn check_observed(&self, books: &Books) {
+        let mut waited: BTreeMap<Saga, usize> = BTreeMap::new();
+        let mut told: BTreeMap<Account, i64> = BTreeMap::new();
+        for observed in &books.observed {
+            match observed {
+                Observed::Parked(saga, wait) => {
+                    *waited.entry(*saga).or_default() += 1;
+                    assert!(wait.ahead > 0 || wait.wanted > wait.free, "saga {saga} waits for nothing: {wait:?}");
+                }
+                Observed::Changed(accounts, change, _) => {
+                    let [account] = accounts[..] else { panic!("one account for each caller") };
+                    *told.entry(account).or_default() += match change {
+                        Change::Added(quantity) => *quantity as i64,
+                        Change::Taken(quantity) => -(*quantity as i64),
+                        other => panic!("nobody asked for {other:?}"),
+                    };
+                }
+            }
+        }
+        assert!(waited.values().all(|times| *times == 1), "{waited:?}");
+        for (saga, hold) in &books.holds {
+            assert!(!matches!(hold, Hold::Parked { .. }) || waited.contains_key(saga), "saga {saga} waits unsaid");
+        }
+        for account in ACCOUNTS {
+            let (told, committed) = (told.get(&account).copied().unwrap_or_default(), self.committed.get(&account));
+            let total = self.initial[&account] as i64 + told - committed.copied().unwrap_or_default() as i64;
+            assert_eq!(total, books.balance(account).0 as i64, "the events explain the total of {account}");
+        }
+    }
+
     fn check(&self, books: &Books) {
         for (account, pool) in &books.pools {
             assert_eq!(pool.total(), self.expected[account], "the total of {account}");
@@ -136,11 +171,11 @@ impl Sagas {
             assert!(pool.held() <= pool.total());
         }
         for (account, pool) in &books.pools {
-            let holding: Vec<&Claim<Account>> = books
+            let holding: Vec<&Claim<Letter>> = books
                 .holds
                 .values()
                 .filter_map(|hold| match hold {
-                    Hold::Held { claims } => Some(claims.iter().filter(|claim| claim.account == *account)),
+                    Hold::Held { claims } => Some(claims.iter().filter(|claim| claim.account.account() == *account)),
                     _ => None,
                 })
                 .flatten()
@@ -150,20 +185,23 @@ impl Sagas {
             assert_eq!(pool.has_holds(), !holding.is_empty());
         }
         nobody_waits_in_vain(books);
-        for (saga, words) in &self.words {
-            assert_eq!(words.len(), 1, "saga {saga}: {words:?}");
+        self.check_observed(books);
+        for (saga, votes) in &self.votes {
+            assert_eq!(votes.len(), 1, "saga {saga}: {votes:?}");
         }
     }
 }
 
-/// A place belongs to a parked saga or a caller, and nobody who is first everywhere could be served or refused.
+/// A place belongs to a parked saga or a caller; nobody who is first everywhere could be served, and nobody who is first in a
+/// pool's queue could never be. One that is first elsewhere is refused when its turn comes where there will never be enough: looking
+/// for it earlier would cost a look at all who wait.
 fn nobody_waits_in_vain(books: &Books) {
     let mut places: BTreeMap<Saga, usize> = BTreeMap::new();
     for (account, pool) in &books.pools {
-        for (place, parked) in pool.parked().iter().enumerate() {
+        for parked in pool.parked() {
             let claims = match parked.ticket {
-                Ticket::Direct(_) => vec![Claim::new(*account, parked.quantity)],
-                Ticket::Saga(saga) => {
+                Ticket::Direct(_) => vec![Claim::new(Letter::from(*account), parked.quantity)],
+                Ticket::Saga(Name(saga)) => {
                     *places.entry(saga).or_default() += 1;
                     match &books.holds[&saga] {
                         Hold::Parked { claims, .. } => claims.clone(),
@@ -172,12 +210,15 @@ fn nobody_waits_in_vain(books: &Books) {
                 }
             };
             let fits_everywhere = claims.iter().all(|claim| {
-                let pool = &books.pools[&claim.account];
+                let pool = &books.pools[&claim.account.account()];
                 pool.is_first(&parked.ticket) && pool.fits(claim.quantity)
             });
             assert!(!fits_everywhere, "{parked:?} could be served");
-            let never = |claim: &Claim<Account>| books.pools[&claim.account].never_fits(claim.quantity);
-            assert!(place > 0 || !claims.iter().any(never), "{parked:?} will never be served");
+            let never = |claim: &Claim<Letter>| {
+                let pool = &books.pools[&claim.account.account()];
+                pool.is_first(&parked.ticket) && pool.shortage(claim.quantity).is_some()
+            };
+            assert!(!claims.iter().any(never), "{parked:?} will never be served");
         }
     }
     for (saga, hold) in &books.holds {
@@ -200,6 +241,7 @@ proptest! {
         books.parked_max = parked_max;
         let mut sagas = Sagas {
             expected: ACCOUNTS.into_iter().zip([totals.0, totals.1]).collect(),
+            initial: ACCOUNTS.into_iter().zip([totals.0, totals.1]).collect(),
             ..Sagas::default()
         };
         for call in calls {
@@ -218,14 +260,14 @@ proptest! {
         }
         settle(&mut books, &mut sagas);
         prop_assert!(books.is_at_rest(), "{books:?}");
-        prop_assert_eq!(sagas.words.len(), SAGAS as usize, "every saga was spoken about");
+        prop_assert_eq!(sagas.votes.len(), SAGAS as usize, "every saga was spoken about");
     }
 }
 
 /// Every saga hears what it has not heard yet.
 fn settle(books: &mut Books, sagas: &mut Sagas) {
     for saga in 0..SAGAS {
-        for call in [Call::Bar(saga), Call::Decide(saga, true)] {
+        for call in [Call::Skip(saga), Call::Decide(saga, true)] {
             let heard = sagas.run(books, call);
             sagas.hear(heard);
             sagas.check(books);

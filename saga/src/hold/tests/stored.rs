@@ -1,7 +1,10 @@
 //! What survives a restart: sagas with their places and holds, and no caller.
 
 use super::books::{Books, Heard, held};
-use crate::{Codec, RequestId, hold::Pool};
+use crate::{
+    Codec, Record as _, RequestId, Standing,
+    hold::{Hold, Pool, Record},
+};
 
 impl Books {
     /// What a restart leaves of the books.
@@ -57,6 +60,28 @@ fn a_reader_and_a_caller_that_waits_are_pinned_in_memory_and_a_saga_is_not() {
     assert!(!pool.is_pinned() && pool.is_busy());
     pool.read(RequestId(7));
     assert!(pool.is_pinned());
+    assert!(record(&pool).is_pinned());
     assert!(pool.forget_reader(RequestId(7)));
     assert!(!pool.is_pinned());
+    assert!(!record(&pool).is_pinned());
+}
+
+type Row = Record<Pool<u32>, char, ()>;
+
+/// What memory keeps for those who wait, as the engine is told of it.
+fn record(pool: &Pool<u32>) -> Row {
+    Row::Account(pool.clone())
+}
+
+#[test]
+fn of_a_sagas_records_those_that_hold_something_or_wait_are_counted_as_such() {
+    let standing = |hold| Row::Hold(hold).standing();
+    assert_eq!(standing(Hold::Held { claims: Vec::new() }), Standing::Held);
+    assert_eq!(standing(Hold::Parked { claims: Vec::new(), context: () }), Standing::Parked);
+    for hold in [Hold::Refused, Hold::Skipped, Hold::Tombstone] {
+        assert_eq!(standing(hold), Standing::Settled);
+    }
+    let mut pool = Pool::new(1);
+    pool.hold(1);
+    assert_eq!(record(&pool).standing(), Standing::Settled, "the saga's record is counted, not the pool's");
 }

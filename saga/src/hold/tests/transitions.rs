@@ -1,6 +1,6 @@
 //! Every arrow of the picture, and what asking twice does.
 
-use super::books::{Books, held, refused, withdrawn};
+use super::books::{Books, held, refused, short, withdrawn};
 use crate::hold::{Hold, Refusal};
 
 #[test]
@@ -50,7 +50,7 @@ fn the_parked_is_refused_once_a_commit_leaves_too_little_for_good() {
     let mut books = Books::new([('a', 5)]);
     books.request(1, &[('a', 3)]);
     books.request(2, &[('a', 3)]);
-    assert_eq!(books.commit(1, &[('a', 3)]), [refused(2, 'a', Refusal::Short)]);
+    assert_eq!(books.commit(1, &[('a', 3)]), [refused(2, 'a', short(3, 2))]);
     assert_eq!(books.holds[&2], Hold::Refused);
     assert_eq!(books.release(2), []);
     assert!(books.is_at_rest());
@@ -70,7 +70,7 @@ fn a_release_withdraws_the_parked_from_every_queue() {
 #[test]
 fn what_never_fits_is_refused_and_waits_for_its_release_only() {
     let mut books = Books::new([('a', 5)]);
-    assert_eq!(books.request(1, &[('a', 6)]), [refused(1, 'a', Refusal::Short)]);
+    assert_eq!(books.request(1, &[('a', 6)]), [refused(1, 'a', short(6, 5))]);
     assert_eq!(books.holds[&1], Hold::Refused);
     assert_eq!(books.release(1), []);
     assert!(books.is_at_rest());
@@ -88,8 +88,8 @@ fn a_pool_that_does_not_exist_refuses() {
 #[test]
 fn an_upstream_no_bars_the_saga_until_its_release() {
     let mut books = Books::new([('a', 5)]);
-    assert_eq!(books.bar(1), [withdrawn(1)]);
-    assert_eq!(books.holds[&1], Hold::Barred);
+    assert_eq!(books.skip(1), [withdrawn(1)]);
+    assert_eq!(books.holds[&1], Hold::Skipped);
     assert_eq!(books.release(1), []);
     assert!(books.is_at_rest());
 }
@@ -108,7 +108,7 @@ fn a_release_that_came_first_stops_the_request() {
 fn a_release_that_came_first_is_forgotten_with_the_upstream_no() {
     let mut books = Books::new([('a', 5)]);
     books.release(1);
-    assert_eq!(books.bar(1), [withdrawn(1)]);
+    assert_eq!(books.skip(1), [withdrawn(1)]);
     assert!(books.is_at_rest());
 }
 
@@ -118,11 +118,11 @@ fn a_saga_that_asks_again_changes_nothing_and_hears_nothing() {
     books.request(1, &[('a', 3)]);
     books.request(2, &[('a', 3)]);
     books.request(3, &[('a', 9)]);
-    books.bar(4);
+    books.skip(4);
     let before = (books.pools.clone(), books.holds.clone());
     for (saga, quantity) in [(1, 3), (2, 3), (3, 9), (4, 1)] {
         assert_eq!(books.request(saga, &[('a', quantity)]), [], "saga {saga}");
-        assert_eq!(books.bar(saga), [], "saga {saga}");
+        assert_eq!(books.skip(saga), [], "saga {saga}");
     }
     assert_eq!((books.pools, books.holds), before);
 }
