@@ -20,11 +20,13 @@ mod layout;
 mod merge;
 
 use std::{
-    fmt, io,
+    collections::HashSet,
+    ffi::OsStr,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -42,12 +44,16 @@ use self::{
 };
 use crate::{
     OpenError,
-    partition::{FrozenPartition, PartitionMeta, Place},
+    partition::{FrozenPartition, PartitionMeta},
+    place::Place,
     replay::Marker,
 };
 
 /// Why the base cannot be read or written.
 pub(crate) type BaseError = lsm_tree::Error;
+
+/// The tree's file that says which list of its tables is in force: by its number, which comes first.
+const CURRENT: &str = "current";
 
 /// Everything one checkpoint adds to the base.
 #[derive(Debug)]
@@ -63,6 +69,10 @@ pub(crate) struct Base {
     tables: PathBuf,
     gate: Arc<Gate>,
     merging: Arc<Merging>,
+    /// Held shared while tables are being written, so that whoever holds it alone knows that none is.
+    writing: RwLock<()>,
+    /// Whether the last merge went well. Where none can, nobody should wait for one.
+    mergeable: AtomicBool,
     /// Kept beside the tree, which makes those who ask it wait while it takes tables over.
     unmerged: AtomicUsize,
     bytes: AtomicU64,
@@ -74,13 +84,22 @@ impl fmt::Debug for Base {
     }
 }
 
+/// What reading all of a base found.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) tables: u64,
+    pub(crate) records: u64,
+    /// Tables, and what is wrong with each.
+    pub(crate) damaged: Vec<(PathBuf, String)>,
+}
+
 impl Base {
     pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, OpenError> {
         // The tree would start anew, over whatever is there.
         let tables = path.join("tables");
-        let list_is_lost = !path.join("current").exists() && has_entries(&tables);
+        let list_is_lost = !path.join(CURRENT).exists() && has_entries(&tables);
         if list_is_lost {
-            return Err(OpenError::corrupt(path.join("current"), 0, "it is missing"));
+            return Err(OpenError::corrupt(path.join(CURRENT), 0, "it is missing"));
         }
         let (sequence, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
         let gate = Arc::new(Gate::default());
@@ -99,7 +118,9 @@ impl Base {
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
         sequence.fetch_max(next);
         visible.fetch_max(next);
-        let base = Self { tree, tables, gate, merging, unmerged: AtomicUsize::default(), bytes: AtomicU64::default() };
+        let (writing, unmerged, bytes) = Default::default();
+        let mergeable = AtomicBool::new(true);
+        let base = Self { tree, tables, gate, merging, writing, mergeable, unmerged, bytes };
         base.measure();
         Ok(base)
     }
@@ -151,9 +172,63 @@ impl Base {
         Ok(ingestion)
     }
 
+    pub(crate) fn is_mergeable(&self) -> bool {
+        self.mergeable.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_mergeable(&self, mergeable: bool) {
+        self.mergeable.store(mergeable, Ordering::Relaxed);
+    }
+
+    /// Reads every block of every table.
+    pub(crate) fn read_all(&self) -> Read {
+        let mut read = Read::default();
+        for table in self.tree.current_version().iter_tables() {
+            read.tables += 1;
+            for item in table.iter() {
+                match item {
+                    Ok(_) => read.records += 1,
+                    Err(error) => {
+                        read.damaged.push((self.tables.join(table.id().to_string()), error.to_string()));
+                        // What comes behind the damage cannot be found from here.
+                        break;
+                    }
+                }
+            }
+        }
+        read
+    }
+
+    fn writing(&self) -> RwLockReadGuard<'_, ()> {
+        self.writing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the files of tables that a failed checkpoint or merge has left, once nobody is writing any.
+    ///
+    /// # Errors
+    /// Also where the try failed so late that the list of tables on disk is the new one, and the one in memory is not: to
+    /// try again would write over the list that is in force. Whoever opens the base again has it whole.
+    pub(crate) fn remove_leftovers(&self) -> io::Result<()> {
+        let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
+        let version = self.tree.current_version();
+        let on_disk = fs::read(self.tables.with_file_name(CURRENT))?;
+        if on_disk.first_chunk().copied().map(u64::from_le_bytes) != Some(version.id()) {
+            return Err(io::Error::other("tables were taken over by half"));
+        }
+        let used: HashSet<_> = version.iter_tables().map(|table| table.id().to_string()).collect();
+        let is_used = |path: &Path| path.file_name().and_then(OsStr::to_str).is_none_or(|name| used.contains(name));
+        self.table_files().filter(|path| !is_used(path)).try_for_each(fs::remove_file)
+    }
+
     /// Waits until the base can be read without waiting for the disk to take tables over.
     pub(crate) async fn readable(&self) {
         self.gate.open().await;
+    }
+
+    /// Makes those who come to read wait until what is returned is dropped.
+    #[cfg(test)]
+    pub(crate) fn hold_readers(&self) -> impl Drop + use<> {
+        self.gate.close()
     }
 
     /// How many checkpoints lie on top of each other, unmerged.

@@ -14,21 +14,26 @@ use std::{
         Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
     base::{BaseError, Checkpoint},
+    disk::is_passing,
     options::FaultPoint,
     partition::FrozenPartition,
     replay::Marker,
-    shared::{PoisonOnPanic, Shared, lock},
+    shared::{PoisonOnPanic, Shared},
     stats::{add, add_time},
+    sync::lock,
 };
 
 /// How many checkpoints may lie on top of each other before the next one waits for merging. It bounds the cost of a
 /// read and the base's size on disk.
 const UNMERGED_MAX: usize = 16;
+
+/// The wait between tries that lack room, descriptors or memory doubles from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 #[derive(Debug)]
 enum Failure {
@@ -41,6 +46,28 @@ impl fmt::Display for Failure {
         match self {
             Self::Io(error) => error.fmt(formatter),
             Self::Base(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl Failure {
+    /// Whether it passes, and nothing has changed: the base takes tables over as a whole or not at all.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Base(BaseError::Io(error)) => is_passing(error),
+            Self::Base(_) => false,
+        }
+    }
+}
+
+/// Waits after a failed try, longer each time, and removes what it has left.
+fn wait_after_failure(shared: &Shared, delay: &mut Duration) -> io::Result<()> {
+    loop {
+        shared.bell.wait_for(*delay, || shared.base.is_stopped());
+        *delay = (*delay * 2).min(BACKOFF.1);
+        match shared.base.remove_leftovers() {
+            Err(error) if is_passing(&error) && !shared.base.is_stopped() => {}
+            removed => return removed,
         }
     }
 }
@@ -63,7 +90,8 @@ pub(crate) fn run_checkpoints(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
     loop {
         shared.bell.wait_until(|| {
             let is_due = shared.dirty_bytes.load(Ordering::Relaxed) >= shared.options.checkpoint_bytes;
-            shared.base.is_stopped() || (is_due && shared.base.unmerged() < UNMERGED_MAX)
+            let is_merged = shared.base.unmerged() < UNMERGED_MAX || !shared.base.is_mergeable();
+            shared.base.is_stopped() || (is_due && is_merged)
         });
         if shared.base.is_stopped() {
             return;
@@ -86,6 +114,7 @@ pub(crate) fn run_merges(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
     let _guard = PoisonOnPanic(Arc::clone(shared));
     loop {
         shared.bell.wait_until(|| shared.base.is_stopped() || merge_wanted.swap(false, Ordering::SeqCst));
+        let mut delay = BACKOFF.0;
         loop {
             if shared.base.is_stopped() {
                 return;
@@ -93,12 +122,21 @@ pub(crate) fn run_merges(shared: &Arc<Shared>, merge_wanted: &AtomicBool) {
             let started = Instant::now();
             let result = merge(shared);
             add_time(&shared.counters.merge_nanoseconds, started.elapsed());
+            shared.base.set_mergeable(result.is_ok());
             shared.bell.ring();
             match result {
-                Ok(true) => {}
+                Ok(true) => delay = BACKOFF.0,
                 Ok(false) => break,
                 Err(_) if shared.base.is_stopped() => return,
-                Err(failure) => return shared.poison(&format!("merging the base failed: {failure}")),
+                // Nothing depends on it: the tables that were to be merged are still there, and as good as they were.
+                Err(failure) => {
+                    if delay == BACKOFF.0 {
+                        tracing::error!(error = %failure, "the base cannot be merged now: it grows, and reads slow down");
+                    }
+                    if let Err(error) = wait_after_failure(shared, &mut delay) {
+                        return shared.poison(&format!("merging the base failed: {error}"));
+                    }
+                }
             }
         }
     }
@@ -122,9 +160,20 @@ fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
     if !is_durable() {
         return Ok(());
     }
-    let ingestion = shared.base.ingest(&checkpoint)?;
-    check(FaultPoint::CheckpointWritten)?;
-    let records = ingestion.install()?;
+    let mut delay = BACKOFF.0;
+    let records = loop {
+        match install(shared, &checkpoint) {
+            Ok(records) => break records,
+            Err(failure) if shared.base.is_stopped() => return Err(failure),
+            Err(failure) if failure.is_passing() => {
+                if delay == BACKOFF.0 {
+                    tracing::warn!(error = %failure, "a checkpoint cannot be written now, and is tried again");
+                }
+                wait_after_failure(shared, &mut delay)?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
     check(FaultPoint::CheckpointInstalled)?;
 
     let needed = checkpoint.marker.segment;
@@ -138,10 +187,15 @@ fn write_checkpoint(shared: &Shared) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes a checkpoint part of the base. Returns how many records it has.
+fn install(shared: &Shared, checkpoint: &Checkpoint) -> Result<u64, Failure> {
+    let ingestion = shared.base.ingest(checkpoint)?;
+    shared.options.check(FaultPoint::CheckpointWritten)?;
+    Ok(ingestion.install()?)
+}
+
 /// Sets aside everything that the base does not hold. Returns with it the newest group that it has a part of.
 fn freeze(shared: &Shared) -> (Checkpoint, u64) {
-    // In this order: the frames after the marker's are all in this segment or later ones.
-    let segment = shared.segment.load(Ordering::SeqCst);
     for service in shared.services() {
         service.partitions.iter().for_each(|partition| lock(partition).records.prepare_freeze());
     }
@@ -152,10 +206,10 @@ fn freeze(shared: &Shared) -> (Checkpoint, u64) {
     let places = open.services.iter().flat_map(|service| service.places());
     let partitions = places.filter_map(|(place, partition)| lock(partition).freeze(place)).collect();
     let is_open_group_empty = shared.pending_commits.load(Ordering::SeqCst) == 0;
-    let frame = open.group - 1;
+    let (frame, segment) = (open.group - 1, open.segment);
     let newest_group = if is_open_group_empty { frame } else { open.group };
     drop(open);
-    shared.room.notify_waiters();
+    shared.caught_up.notify_waiters();
     (Checkpoint { marker: Marker { frame, segment }, partitions }, newest_group)
 }
 

@@ -13,8 +13,9 @@ use crate::{
     ops::OpBuffer,
     options::Flush,
     section::Section,
-    shared::{PoisonOnPanic, Shared, lock},
+    shared::{PoisonOnPanic, Shared},
     stats::{add, add_time},
+    sync::lock,
 };
 
 /// What a buffer keeps after an unusually large group.
@@ -71,10 +72,9 @@ impl Flusher {
         let duration = started.elapsed();
 
         let shared = &self.shared;
-        shared.segment.store(self.journal.segment(), Ordering::SeqCst);
         self.flushed = group.number;
         shared.durability.advance(group.number);
-        shared.room.notify_waiters();
+        shared.caught_up.notify_waiters();
         shared.bell.ring();
 
         let bytes = self.frame.len() as u64;
@@ -105,6 +105,7 @@ impl Flusher {
         }
         shared.pending_bytes.store(0, Ordering::Relaxed);
         open.group += 1;
+        open.segment = self.journal.segment();
         Some(Group { number, commits })
     }
 

@@ -6,14 +6,16 @@
 //!
 //! Frames are numbered without gaps over the whole life of a database. The checksum (CRC-32C) covers the database's
 //! identity, the number, the length and the payload: remains of another database, or bytes that a client chose, do not
-//! make a frame.
+//! make a frame. The magic bytes are made from the identity, too, so that no client knows them: where they stand, a frame
+//! was begun, whatever became of it.
 
 use std::ops::Range;
 
-const MAGIC: [u8; 8] = *b"sagafrm\x01";
 /// How long a frame's header is, in bytes.
 pub(crate) const HEADER_BYTES: usize = 24;
 const ALIGNMENT: usize = 8;
+/// A disk writes so many bytes at once, or none of them.
+const SECTOR: usize = 512;
 
 /// A valid frame inside a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +42,14 @@ pub(crate) fn seal(buffer: &mut Vec<u8>, identity: u64, number: u64) {
     let length = u32::try_from(payload_bytes).expect("groups are far below 4 GiB");
     let (header, payload) = buffer.split_at_mut(HEADER_BYTES);
     let checksum = checksum(identity, number, length, payload);
-    let fields = [&MAGIC[..], &number.to_le_bytes(), &length.to_le_bytes(), &checksum.to_le_bytes()];
+    let fields = [&magic(identity)[..], &number.to_le_bytes(), &length.to_le_bytes(), &checksum.to_le_bytes()];
     header.copy_from_slice(&fields.concat());
     buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
 }
 
 /// The frame at `offset` of `segment`, if there is a valid one.
 pub(crate) fn at(segment: &[u8], offset: usize, identity: u64) -> Option<Frame> {
-    let (number, length, expected) = header(segment, offset)?;
+    let (number, length, expected) = header(segment, offset, identity)?;
     let start = offset + HEADER_BYTES;
     let payload = start..start.checked_add(length as usize)?;
     let valid = checksum(identity, number, length, segment.get(payload.clone())?) == expected;
@@ -55,19 +57,39 @@ pub(crate) fn at(segment: &[u8], offset: usize, identity: u64) -> Option<Frame> 
     valid.then_some(Frame { number, payload, end })
 }
 
-/// Where in `segment`, from `offset` on, there is a valid frame with a number of at least `number_min`.
-pub(crate) fn find(segment: &[u8], offset: usize, identity: u64, number_min: u64) -> Option<usize> {
-    let aligned = offset.next_multiple_of(ALIGNMENT);
-    let candidates = (aligned..segment.len()).step_by(ALIGNMENT);
-    // The number is compared first: it spares the checksums of what a recycled segment held before.
-    let wanted = |offset: &usize| header(segment, *offset).is_some_and(|(number, ..)| number >= number_min);
-    candidates.filter(wanted).find(|&offset| at(segment, offset, identity).is_some())
+/// A frame that was begun, valid or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) number: u64,
+    /// How long it was to become.
+    pub(crate) bytes: u64,
 }
 
-fn header(segment: &[u8], offset: usize) -> Option<(u64, u32, u32)> {
+/// The frame that was begun at `offset` of `segment`, whether it is whole or not.
+pub(crate) fn begun_at(segment: &[u8], offset: usize, identity: u64) -> Option<Begun> {
+    let (number, length, _) = header(segment, offset, identity)?;
+    Some(Begun { number, bytes: HEADER_BYTES as u64 + u64::from(length) })
+}
+
+/// Whether in `segment`, from `offset` on, a frame with a number of at least `number_min` was begun, be it whole or not.
+pub(crate) fn is_begun(segment: &[u8], offset: usize, identity: u64, number_min: u64) -> bool {
+    let aligned = offset.next_multiple_of(ALIGNMENT);
+    let magic = magic(identity);
+    // Where a sector ends between the magic bytes and the number, a torn write may have brought together what never was.
+    let is_whole = |at: &usize| at % SECTOR <= SECTOR - 2 * magic.len();
+    let candidates = (aligned..segment.len()).step_by(ALIGNMENT).filter(is_whole);
+    let starts = candidates.filter(|&at| segment.get(at..).is_some_and(|bytes| bytes.starts_with(&magic)));
+    starts.filter_map(|at| header(segment, at, identity)).any(|(number, ..)| number >= number_min)
+}
+
+fn header(segment: &[u8], offset: usize, identity: u64) -> Option<(u64, u32, u32)> {
     let header = segment.get(offset..)?.first_chunk::<HEADER_BYTES>()?;
-    let mut reader = crate::ops::Reader(header.strip_prefix(&MAGIC)?);
+    let mut reader = crate::ops::Reader(header.strip_prefix(&magic(identity))?);
     Some((reader.u64()?, reader.u32()?, reader.u32()?))
+}
+
+fn magic(identity: u64) -> [u8; 8] {
+    (identity ^ u64::from_le_bytes(*b"sagafrm\x02")).to_le_bytes()
 }
 
 fn checksum(identity: u64, number: u64, length: u32, payload: &[u8]) -> u32 {
@@ -117,7 +139,10 @@ mod tests {
         let mut segment = sealed(1, 7, b"old");
         let newer = segment.len();
         segment.extend(sealed(1, 8, b"newer"));
-        assert_eq!(find(&segment, 1, 1, 8), Some(newer));
-        assert_eq!(find(&segment, 1, 1, 9), None);
+        assert!(is_begun(&segment, 1, 1, 8) && !is_begun(&segment, 1, 1, 9) && !is_begun(&segment, 1, 2, 8));
+        assert_eq!(begun_at(&segment, newer, 1), Some(Begun { number: 8, bytes: 29 }));
+        *segment.last_mut().unwrap() ^= 1;
+        segment[newer + HEADER_BYTES] ^= 1;
+        assert!(is_begun(&segment, 1, 1, 8), "damaged, but it was there");
     }
 }

@@ -14,7 +14,7 @@ use proptest::{
 use crate::{
     frame,
     ops::{self, Op, OpBuffer},
-    partition::Place,
+    place::Place,
     section::{self, Section},
 };
 
@@ -152,9 +152,15 @@ fn sealed(payload: &[u8], number: u64) -> Vec<u8> {
 
 /// Wherever a frame is found, it is one that was sealed.
 fn check_frames(segment: &[u8], offset: usize, number_min: u64) -> Result<(), String> {
-    let found = frame::find(segment, offset, IDENTITY, number_min);
-    for at in found.into_iter().chain([offset]) {
+    for at in (offset.next_multiple_of(8)..segment.len()).step_by(8).chain([offset]) {
         let Some(frame) = frame::at(segment, at, IDENTITY) else { continue };
+        if at % 8 == 0
+            && at % 512 <= 496
+            && frame.number >= number_min
+            && !frame::is_begun(segment, offset, IDENTITY, number_min)
+        {
+            return Err(format!("the frame at {at} is not noticed"));
+        }
         let payload = segment.get(frame.payload.clone()).ok_or("a payload outside of the segment")?;
         let again = sealed(payload, frame.number);
         // Its padding may have been cut off with the segment's end.

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    os::unix::fs::FileExt as _,
     sync::{
         Arc,
         mpsc::{Receiver, RecvError, SyncSender, sync_channel},
@@ -73,7 +72,7 @@ fn preparer_is_gone() -> io::Error {
 }
 
 fn prepare(pool: &Pool, first_number: u64, existing: Vec<Segment>, ready: &SyncSender<io::Result<Segment>>) {
-    let made = (first_number + existing.len() as u64..).map(|number| pool.make(number));
+    let made = (first_number + existing.len() as u64..).map(|number| pool.make_patiently(number));
     for segment in existing.into_iter().map(Ok).chain(made) {
         let failed = segment.is_err();
         if ready.send(segment).is_err() || failed {

@@ -70,10 +70,11 @@
 
 mod arena;
 mod base;
+mod check;
 mod checkpoint;
 mod directory;
+mod disk;
 mod error;
-mod files;
 mod flusher;
 mod frame;
 #[cfg(test)]
@@ -84,15 +85,21 @@ mod open;
 mod ops;
 mod options;
 mod partition;
+mod place;
+#[cfg(test)]
+mod power;
 mod records;
 mod replay;
 mod section;
 mod segment;
 mod shared;
+mod space;
 mod stats;
 mod store;
+mod sync;
 mod table;
 
+pub use check::{Damage, Report, check};
 pub use error::{OpenError, ServiceError};
 pub use options::{FaultHook, FaultPoint, Flush, FlushObserver, Options};
 pub use stats::Stats;

@@ -1,7 +1,6 @@
 //! Opening a database: the base, then what the journal has to add to it.
 
 use std::{
-    fs,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64},
@@ -16,15 +15,18 @@ use crate::{
     base::{self, Base},
     checkpoint,
     directory::Directory,
+    disk::Disk,
     flusher::Flusher,
     journal::Journal,
     options::Options,
     partition::Partition,
-    replay::{self, Marker, Tail},
+    replay::{self, Marker, Remains, Tail, Torn},
     section,
     segment::{self, FIRST_FRAME, Pool},
     shared::{Open, Service, Shared},
+    space::Space,
     stats::Counters,
+    sync::Bell,
 };
 
 /// The threads of an open database.
@@ -35,12 +37,12 @@ pub(crate) struct Threads {
 }
 
 /// Partitions by service, as they are put together.
-type Restored = Vec<Vec<Partition>>;
+pub(crate) type Restored = Vec<Vec<Partition>>;
 
-pub(crate) fn open(mut options: Options) -> Result<(Arc<Shared>, Threads), OpenError> {
+pub(crate) fn open(mut options: Options, disk: &Disk) -> Result<(Arc<Shared>, Threads), OpenError> {
     // With 0 there would never be room for a commit.
     options.checkpoint_bytes = options.checkpoint_bytes.max(1);
-    let directory = Directory::open(&options.directory)?;
+    let directory = Directory::open(disk, &options.directory)?;
     let base = Base::open(&directory.base(), options.cache_bytes)?;
     let (marker, mut restored) = restore(&directory, &base)?;
     let mut replayed_bytes = 0;
@@ -50,31 +52,43 @@ pub(crate) fn open(mut options: Options) -> Result<(Arc<Shared>, Threads), OpenE
     };
     let journal = directory.journal();
     let listing = segment::list(&journal).map_err(OpenError::io(&journal))?;
-    let tail = replay::replay(&journal, &listing, directory.identity, marker, &mut apply)?;
-    for draft in &listing.drafts {
-        fs::remove_file(draft).map_err(OpenError::io(draft))?;
+    let folder = disk.folder(&journal).map_err(OpenError::io(&journal))?;
+    let (identity, closed) = (directory.identity, directory.closed);
+    let remains = Remains { folder: &folder, listing: &listing, identity, marker, closed, to_go_on: true };
+    let tail = replay::replay(remains, &mut apply)?;
+    if let Some(Torn { segment, offset, frame, bytes }) = tail.as_ref().and_then(|tail| tail.torn.as_ref()) {
+        let segment = segment.display();
+        tracing::warn!(%segment, offset, bytes, frame, "a frame that was being written when the store ended is cut off");
     }
-    let pool = Arc::new(Pool::new(journal, directory.identity, options.clone(), listing.spares));
+    for draft in &listing.drafts {
+        disk.remove(draft).map_err(OpenError::io(draft))?;
+    }
+    let pool = Arc::new(Pool::new(folder, identity, options.clone(), listing.spares));
     let last_frame = tail.as_ref().map_or(0, |tail| tail.frame);
     let (journal, preparer) = go_on(&pool, marker, tail).map_err(OpenError::io(directory.journal()))?;
 
     let names = directory.services.iter().map(|service| service.name.clone());
+    for (service, partitions) in directory.services.iter().zip(&mut restored) {
+        for (partition, slot) in (0..).zip(partitions) {
+            slot.epochs = service.epochs.get(&partition).cloned().unwrap_or_default();
+        }
+    }
     let services = (0..).zip(names.zip(restored)).map(|(index, (name, partitions))| {
         Arc::new(Service { index, name, partitions: partitions.into_iter().map(Mutex::new).collect() })
     });
     let shared = Arc::new(Shared {
         durability: Durability::new(last_frame),
-        open: RwLock::new(Open { group: last_frame + 1, services: services.collect() }),
+        open: RwLock::new(Open { group: last_frame + 1, segment: journal.segment(), services: services.collect() }),
         directory: Mutex::new(directory),
         base,
         pool,
         pending_commits: AtomicU64::default(),
         pending_bytes: AtomicU64::default(),
         dirty_bytes: AtomicU64::new(replayed_bytes),
-        segment: AtomicU64::new(journal.segment()),
         refusing: AtomicBool::default(),
-        room: tokio::sync::Notify::new(),
-        bell: crate::shared::Bell::default(),
+        space: Space::default(),
+        caught_up: tokio::sync::Notify::new(),
+        bell: Bell::default(),
         counters: Counters::default(),
         options,
     });
@@ -83,7 +97,7 @@ pub(crate) fn open(mut options: Options) -> Result<(Arc<Shared>, Threads), OpenE
 }
 
 /// What the base says.
-fn restore(directory: &Directory, base: &Base) -> Result<(Marker, Restored), OpenError> {
+pub(crate) fn restore(directory: &Directory, base: &Base) -> Result<(Marker, Restored), OpenError> {
     let error = |error| base::open_error(directory.base(), error);
     let mut restored: Restored = Vec::new();
     for service in &directory.services {
@@ -100,7 +114,7 @@ fn restore(directory: &Directory, base: &Base) -> Result<(Marker, Restored), Ope
 }
 
 /// What a frame of the journal says.
-fn apply(restored: &mut Restored, frame: u64, payload: &[u8]) -> Result<(), String> {
+pub(crate) fn apply(restored: &mut Restored, frame: u64, payload: &[u8]) -> Result<(), String> {
     for section in section::read(payload) {
         let section = section.ok_or("a frame has a valid checksum but makes no sense")?;
         let place = section.place;
@@ -133,12 +147,16 @@ fn start(shared: &Arc<Shared>, journal: Journal, preparer: thread::JoinHandle<()
     // What was left unmerged when the database was last closed.
     let merge_wanted = Arc::new(AtomicBool::new(true));
     let (checkpoints, merges) = (Arc::clone(shared), Arc::clone(shared));
+    // Before anybody may ask.
+    shared.space.look(&shared.options);
+    let watched = Arc::clone(shared);
     let checkpoints_done = Arc::clone(&merge_wanted);
     Ok(Threads {
         flusher: Some(spawn("journal-flusher", Box::new(move || flusher.run()))?),
         others: vec![
             preparer,
             spawn("checkpoint", Box::new(move || checkpoint::run_checkpoints(&checkpoints, &checkpoints_done)))?,
+            spawn("disk-space", Box::new(move || watched.space.watch(&watched.options, || watched.base.is_stopped())))?,
             spawn("base-merge", Box::new(move || checkpoint::run_merges(&merges, &merge_wanted)))?,
         ],
     })

@@ -100,4 +100,6 @@ pub enum FaultPoint {
     CheckpointFinished,
     /// Before the base is compacted.
     Compaction,
+    /// Before it is found out how much room the disk has; [`io::ErrorKind::StorageFull`]: none.
+    FreeSpace,
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use saga::{
     Partition as PartitionIndex,
-    store::{Commit, Cursor, Error, KEY_BYTES_MAX, Residents, Result, Snapshot, VALUE_BYTES_MAX, Write},
+    store::{
+        Commit, Cursor, Error, KEY_BYTES_MAX, Residents, Result, Snapshot, VALUE_BYTES_MAX, Write,
+        position::{Epochs, SEQUENCE_BITS},
+    },
 };
 
 use crate::{
     log::{FrozenLog, Log},
     ops::{Op, OpBuffer},
+    place::Place,
     records::Records,
     section::{Section, SectionRead},
     table::Table,
@@ -18,14 +22,6 @@ use crate::{
 
 /// The most bytes one commit may bring, so that the group it falls into stays far below a frame's 4 GiB.
 const COMMIT_BYTES_MAX: usize = 512 << 20;
-
-/// Which partition of which service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The service's index in `META`.
-    pub(crate) service: u8,
-    pub(crate) partition: PartitionIndex,
-}
 
 /// A cursor, and its word in the buffer of the open group, if `group` is that one.
 #[derive(Debug)]
@@ -41,7 +37,10 @@ pub(crate) struct Partition {
     pub(crate) head: u64,
     /// The group of the last commit.
     pub(crate) position: u64,
+    /// Counts events without their epochs.
     pub(crate) log: Log,
+    /// Which events are of which epoch.
+    pub(crate) epochs: Epochs,
     pub(crate) records: Records,
     cursors: Vec<CursorSlot>,
     /// What the open group did.
@@ -135,7 +134,7 @@ impl Partition {
         for cursor in commit.cursors {
             self.set_cursor(group, cursor);
         }
-        self.log.trim(group, commit.trim, &mut self.ops);
+        self.log.trim(group, self.epochs.common(commit.trim), &mut self.ops);
         self.head += 1;
         self.position = group;
         self.changed_since_freeze = true;
@@ -184,7 +183,7 @@ impl Partition {
         let records = records.collect();
         let snapshot = Snapshot {
             head: self.head,
-            log_end: self.log.end,
+            log_end: self.epochs.current() << SEQUENCE_BITS | self.log.end,
             cursors: self.cursors(),
             position: self.position,
             records,

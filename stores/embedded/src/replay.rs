@@ -1,17 +1,19 @@
 //! Reading the journal when a database is opened.
 //!
 //! Only the last frame can be torn, since each is durable before the next is written. So a journal that ends in
-//! something that is no frame is cut there, and one in which a frame follows that something is corrupt: what was
-//! acknowledged is missing, and the database refuses to open.
+//! something that is no frame is cut there. One in which a frame follows that something, be it a damaged one, is corrupt:
+//! what was acknowledged is missing, and the database refuses to open. So it is with one that ends before what the base
+//! holds, or before what was on disk when the database was last closed.
 
 use std::{
     fs, io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
 use crate::{
-    OpenError, frame,
+    OpenError,
+    disk::{Disk, Folder},
+    frame,
     segment::{self, FIRST_FRAME, Listing},
 };
 
@@ -33,21 +35,42 @@ pub(crate) struct Tail {
     pub(crate) frame: u64,
     /// Segments after the last frame, made ahead.
     pub(crate) prepared: Vec<u64>,
+    /// What follows the last frame and is cut off.
+    pub(crate) torn: Option<Torn>,
+}
+
+/// A frame that was being written when the process or the power went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Torn {
+    pub(crate) segment: PathBuf,
+    pub(crate) offset: usize,
+    pub(crate) frame: u64,
+    /// How long it was to become.
+    pub(crate) bytes: u64,
+}
+
+/// What there is of a journal, and what has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remains<'a> {
+    pub(crate) folder: &'a Folder,
+    pub(crate) listing: &'a Listing,
+    pub(crate) identity: u64,
+    pub(crate) marker: Marker,
+    /// The last frame when the database was closed the last time; 0 where it never was.
+    pub(crate) closed: u64,
+    /// Whether somebody is going to count on what is found.
+    pub(crate) to_go_on: bool,
 }
 
 /// Applies to each frame's number and payload; `Err` says what is wrong with it.
 pub(crate) type Apply<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
 
-/// Applies every frame that `marker` does not cover, in order. `None` when there is no journal yet.
-pub(crate) fn replay(
-    directory: &Path,
-    listing: &Listing,
-    identity: u64,
-    marker: Marker,
-    apply: &mut Apply<'_>,
-) -> Result<Option<Tail>, OpenError> {
+/// Applies every frame that the marker does not cover, in order. `None` when there is no journal yet.
+pub(crate) fn replay(remains: Remains<'_>, apply: &mut Apply<'_>) -> Result<Option<Tail>, OpenError> {
+    let Remains { folder, listing, identity, marker, closed, to_go_on } = remains;
+    let directory = folder.path();
     let needed = needed_segments(directory, listing, marker)?;
-    let mut scan = Scan { identity, marker, apply, last: None, gap: None, last_start: 0 };
+    let mut scan = Scan { identity, marker, apply, last: None, gap: None, last_start: 0, torn: None };
     let mut tail: Option<Tail> = None;
     for &(number, ref path) in needed {
         let bytes = fs::read(path).map_err(OpenError::io(path))?;
@@ -57,7 +80,7 @@ pub(crate) fn replay(
             (Some(tail), None) => tail.prepared.push(number),
             (tail, end) => {
                 let (offset, frame) = (end.unwrap_or(FIRST_FRAME), scan.last.unwrap_or(marker.frame));
-                *tail = Some(Tail { segment: number, offset, frame, prepared: Vec::new() });
+                *tail = Some(Tail { segment: number, offset, frame, prepared: Vec::new(), torn: None });
             }
         }
     }
@@ -65,8 +88,18 @@ pub(crate) fn replay(
         let what = format!("the journal ends with frame {:?}, before {}", scan.last, marker.frame);
         return Err(OpenError::corrupt(directory, 0, what));
     }
-    if let (Some(tail), Some(_)) = (&tail, scan.last) {
-        make_durable(&segment::path(directory, tail.segment), scan.last_start, tail.offset)?;
+    let last = scan.last.unwrap_or_default();
+    if last < closed {
+        let what = format!("frame {closed} was on disk when the database was closed, and the journal ends with {last}");
+        let (file, offset) = scan.gap.unwrap_or((directory.to_owned(), 0));
+        return Err(OpenError::corrupt(file, offset as u64, what));
+    }
+    if let Some(tail) = &mut tail {
+        if to_go_on && scan.last.is_some() {
+            let path = segment::path(directory, tail.segment);
+            make_durable(folder.disk(), &path, scan.last_start, tail.offset)?;
+        }
+        tail.torn = scan.torn;
     }
     Ok(tail)
 }
@@ -99,6 +132,8 @@ struct Scan<'a, 'b> {
     /// Where the frames of the segment that holds the last one end.
     gap: Option<(PathBuf, usize)>,
     last_start: usize,
+    /// What stands where the next frame should.
+    torn: Option<Torn>,
 }
 
 impl Scan<'_, '_> {
@@ -114,16 +149,24 @@ impl Scan<'_, '_> {
                 _ => {}
             }
             if frame.number > self.marker.frame {
-                let payload = bytes.get(frame.payload.clone()).unwrap_or_default();
+                let payload =
+                    bytes.get(frame.payload.clone()).expect("a frame that was read is in what it was read from");
                 (self.apply)(frame.number, payload).map_err(|what| OpenError::corrupt(path, offset as u64, what))?;
             }
             self.last = Some(frame.number);
             self.last_start = offset;
+            self.torn = None;
             offset = frame.end;
         }
         let next = self.last.unwrap_or(self.marker.frame) + 1;
-        if frame::find(bytes, offset, self.identity, next).is_some() {
+        // The next frame may be torn. Nothing can have been begun after it, nor it anywhere else.
+        let is_begun = |offset, number_min| frame::is_begun(bytes, offset, self.identity, number_min);
+        if is_begun(offset, next + 1) || is_begun(offset + 1, next) {
             return Err(self.missing(path, offset));
+        }
+        let begun = frame::begun_at(bytes, offset, self.identity);
+        if let Some(begun) = begun.filter(|begun| begun.number == next) {
+            self.torn = Some(Torn { segment: path.to_owned(), offset, frame: next, bytes: begun.bytes });
         }
         if offset == FIRST_FRAME {
             return Ok(None);
@@ -145,9 +188,9 @@ impl Scan<'_, '_> {
 
 /// Writes the last frame once more. It may have come from the page cache after a process died, or a flush failed,
 /// before it was on disk; from now on the database counts on it.
-fn make_durable(path: &Path, start: usize, end: usize) -> Result<(), OpenError> {
+fn make_durable(disk: &Disk, path: &Path, start: usize, end: usize) -> Result<(), OpenError> {
     let rewrite = || -> io::Result<()> {
-        let file = fs::File::options().read(true).write(true).open(path)?;
+        let file = disk.open(path)?;
         let mut frame = vec![0; end - start];
         file.read_exact_at(&mut frame, start as u64)?;
         file.write_all_at(&frame, start as u64)?;

@@ -6,7 +6,7 @@
 
 use crate::{
     ops::{self, Op, OpBuffer, Reader},
-    partition::Place,
+    place::Place,
 };
 
 const HEADER_BYTES: usize = 32;

@@ -2,30 +2,35 @@
 //! but data and `fdatasync` has no metadata to write (which halves its time).
 //!
 //! ```text
-//!  0        magic 8 | identity u64 | number u64 | checksum u32
+//!  0        magic 8 | identity u64 | number u64 | length u64 | checksum u32
 //!  4096     frame, frame, frame … then zeros, or what is left of the segment's last life
 //! ```
 //!
-//! A segment appears under its name (`0000000000000007.journal`) complete and durable. Segments that the base has made
+//! A segment appears under its name (`0000000000000007.journal`) complete and durable, so one that is shorter than it says
+//! was cut off by somebody. (It may be longer: a frame that no segment could hold makes its own one grow.) Segments that the base has made
 //! superfluous become spares (`0000000000000003.spare`).
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt as _,
+    fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use crate::{
-    OpenError, files,
+    OpenError,
+    disk::{File, Folder, is_passing},
     options::{FaultPoint, Options},
+    sync::{Bell, lock},
 };
 
 /// Where the first frame starts: after a whole block, so that the header is never written again with it.
 pub(crate) const FIRST_FRAME: usize = 4096;
-const MAGIC: [u8; 8] = *b"sagajrn\x01";
+const MAGIC: [u8; 8] = *b"sagajrn\x02";
 const SPARES_MAX: usize = 4;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
@@ -38,18 +43,25 @@ pub(crate) struct Segment {
     pub(crate) offset: u64,
 }
 
+/// The wait between tries to make a segment doubles from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
 /// The journal's directory: makes segments, and takes back those that are no longer needed.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    directory: PathBuf,
+    folder: Folder,
     identity: u64,
     options: Options,
     spares: Mutex<Vec<PathBuf>>,
+    /// It is no use to wait for better times any more.
+    hurried: AtomicBool,
+    bell: Bell,
 }
 
 impl Pool {
-    pub(crate) fn new(directory: PathBuf, identity: u64, options: Options, spares: Vec<PathBuf>) -> Self {
-        Self { directory, identity, options, spares: Mutex::new(spares) }
+    pub(crate) fn new(folder: Folder, identity: u64, options: Options, spares: Vec<PathBuf>) -> Self {
+        let spares = Mutex::new(spares);
+        Self { folder, identity, options, spares, hurried: AtomicBool::default(), bell: Bell::default() }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -60,27 +72,52 @@ impl Pool {
         self.identity
     }
 
+    /// A new segment of this number. As long as descriptors, memory or room on the disk are lacking, it is tried again:
+    /// nothing that was acknowledged depends on it yet, and the segments before it are open and have their room.
+    pub(crate) fn make_patiently(&self, number: u64) -> io::Result<Segment> {
+        let mut delay = BACKOFF.0;
+        loop {
+            match self.make(number) {
+                Err(error) if is_passing(&error) && !self.hurried.load(Ordering::SeqCst) => {
+                    if delay == BACKOFF.0 {
+                        tracing::warn!(segment = number, %error, "the next journal segment cannot be made yet");
+                    }
+                    self.bell.wait_for(delay, || self.hurried.load(Ordering::SeqCst));
+                    delay = (delay * 2).min(BACKOFF.1);
+                }
+                made => return made,
+            }
+        }
+    }
+
+    /// From now on [`Self::make_patiently`] gives up at once.
+    pub(crate) fn stop_waiting(&self) {
+        self.hurried.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+
     /// A new segment of this number, from a spare where there is one.
     pub(crate) fn make(&self, number: u64) -> io::Result<Segment> {
         self.options.check(FaultPoint::SegmentPrepare)?;
-        let draft = self.directory.join("draft.new");
-        let spare = self.spares().pop();
-        let file = match spare {
-            Some(spare) => {
-                fs::rename(&spare, &draft)?;
-                File::options().read(true).write(true).open(&draft)?
+        let disk = self.folder.disk();
+        let spare = self.spares().last().cloned();
+        let (file, draft) = match spare {
+            Some(spare) => (disk.open(&spare)?, spare),
+            None => {
+                let draft = self.folder.path().join("draft.new");
+                (self.zero_filled(&draft)?, draft)
             }
-            None => self.zero_filled(&draft)?,
         };
-        file.write_all_at(&header(self.identity, number), 0)?;
-        file.sync_all()?;
-        fs::rename(&draft, path(&self.directory, number))?;
-        files::sync_directory(&self.directory)?;
+        file.write_all_at(&header(self.identity, number, file.length()?), 0)?;
+        file.sync()?;
+        disk.rename(&draft, &path(self.folder.path(), number))?;
+        self.spares().retain(|spare| *spare != draft);
+        self.folder.sync()?;
         Ok(Segment { file, number, offset: FIRST_FRAME as u64 })
     }
 
     fn zero_filled(&self, path: &Path) -> io::Result<File> {
-        let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+        let file = self.folder.disk().create(path)?;
         let mut offset = 0;
         while offset < self.options.segment_bytes {
             let wanted = usize::try_from(self.options.segment_bytes - offset).unwrap_or(usize::MAX);
@@ -93,13 +130,13 @@ impl Pool {
 
     /// Opens a segment that is there already, to append at `offset`.
     pub(crate) fn reopen(&self, number: u64, offset: u64) -> io::Result<Segment> {
-        let file = File::options().read(true).write(true).open(path(&self.directory, number))?;
+        let file = self.folder.disk().open(&path(self.folder.path(), number))?;
         Ok(Segment { file, number, offset })
     }
 
     /// Takes back every segment with a number below `needed`. The base must have recorded that durably before.
     pub(crate) fn retire_below(&self, needed: u64) -> io::Result<()> {
-        for (number, path) in list(&self.directory)?.segments {
+        for (number, path) in list(self.folder.path())?.segments {
             if number >= needed {
                 break;
             }
@@ -107,17 +144,17 @@ impl Pool {
             let is_regular = fs::metadata(&path)?.len() <= self.options.segment_bytes;
             if is_regular && spares.len() < SPARES_MAX {
                 let spare = path.with_extension("spare");
-                fs::rename(&path, &spare)?;
+                self.folder.disk().rename(&path, &spare)?;
                 spares.push(spare);
             } else {
-                fs::remove_file(&path)?;
+                self.folder.disk().remove(&path)?;
             }
         }
         Ok(())
     }
 
-    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spares(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        lock(&self.spares)
     }
 }
 
@@ -152,19 +189,24 @@ pub(crate) fn path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:016}.journal"))
 }
 
-/// Checks that `segment`, read from `path`, is the one of this number.
+/// Checks that `segment`, read from `path`, is the one of this number, and whole.
 pub(crate) fn check_header(path: &Path, segment: &[u8], identity: u64, number: u64) -> Result<(), OpenError> {
-    let expected = header(identity, number);
-    if segment.starts_with(&expected) {
-        return Ok(());
+    let length = segment.get(24..32).and_then(<[u8]>::first_chunk).copied().map_or(0, u64::from_le_bytes);
+    if !segment.starts_with(&header(identity, number, length)) {
+        return Err(OpenError::corrupt(path, 0, format!("it does not start as segment {number} of this database")));
     }
-    Err(OpenError::corrupt(path, 0, format!("it does not start as segment {number} of this database")))
+    let found = segment.len() as u64;
+    if found < length {
+        return Err(OpenError::corrupt(path, found, format!("it was cut off: it had {length} bytes when it was made")));
+    }
+    Ok(())
 }
 
-fn header(identity: u64, number: u64) -> Vec<u8> {
+fn header(identity: u64, number: u64, length: u64) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
-    header.extend_from_slice(&identity.to_le_bytes());
-    header.extend_from_slice(&number.to_le_bytes());
+    for field in [identity, number, length] {
+        header.extend_from_slice(&field.to_le_bytes());
+    }
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
     header
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -18,9 +18,12 @@ use crate::{
     base::Base,
     directory::Directory,
     options::Options,
-    partition::{Partition, Place},
+    partition::Partition,
+    place::Place,
     segment::Pool,
+    space::Space,
     stats::{Counters, add},
+    sync::Bell,
 };
 
 /// Commits wait once the open group has this many bytes: a frame is built and written in one piece, so this bounds the
@@ -45,6 +48,9 @@ impl Service {
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) group: u64,
+    /// The segment that the frame before the last closed group's went to. A frame that is still to be written goes there or
+    /// to a later one.
+    pub(crate) segment: u64,
     pub(crate) services: Vec<Arc<Service>>,
 }
 
@@ -66,20 +72,13 @@ pub(crate) struct Shared {
     pub(crate) pending_bytes: AtomicU64,
     /// Bytes committed since the last freeze.
     pub(crate) dirty_bytes: AtomicU64,
-    /// The segment that the last frame went to.
-    pub(crate) segment: AtomicU64,
     /// No more commits: the database is being closed, or poisoned.
     pub(crate) refusing: AtomicBool,
-    /// There may be room for those who found none.
-    pub(crate) room: Notify,
+    pub(crate) space: Space,
+    /// The disk may have caught up.
+    pub(crate) caught_up: Notify,
     pub(crate) bell: Bell,
     pub(crate) counters: Counters,
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while a partition was locked poisons the database through `PoisonOnPanic` or fails the caller's task; the
-    // state itself is only ever changed by code that does not panic halfway.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -100,8 +99,15 @@ impl Shared {
             self.durability.poison(reason);
             self.refusing.store(true, Ordering::SeqCst);
         }
+        self.stop_threads();
+    }
+
+    /// Makes all threads but the flusher end soon.
+    pub(crate) fn stop_threads(&self) {
         self.base.stop();
-        self.room.notify_waiters();
+        self.space.wake();
+        self.pool.stop_waiting();
+        self.caught_up.notify_waiters();
         self.bell.ring();
     }
 
@@ -114,7 +120,7 @@ impl Shared {
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
+    fn is_caught_up(&self) -> bool {
         let dirty_bytes_max = self.options.checkpoint_bytes.saturating_mul(Options::DIRTY_FACTOR_MAX);
         self.pending_bytes.load(Ordering::Relaxed) < PENDING_BYTES_MAX
             && self.dirty_bytes.load(Ordering::Relaxed) < dirty_bytes_max
@@ -129,40 +135,20 @@ impl Shared {
     }
 
     /// Waits until the disk has caught up, where it has fallen behind.
-    pub(crate) async fn room(&self) -> Result<()> {
-        if self.has_room() {
+    pub(crate) async fn catch_up(&self) -> Result<()> {
+        if self.is_caught_up() {
             return Ok(());
         }
         add(&self.counters.commits_delayed, 1);
         loop {
-            let room = self.room.notified();
+            let caught_up = self.caught_up.notified();
             self.accepting()?;
-            if self.has_room() {
+            if self.is_caught_up() {
                 return Ok(());
             }
             self.request_flush();
-            room.await;
+            caught_up.await;
         }
-    }
-}
-
-/// Wakes the threads that wait for something to change.
-#[derive(Debug, Default)]
-pub(crate) struct Bell {
-    mutex: Mutex<()>,
-    condvar: Condvar,
-}
-
-impl Bell {
-    /// To be called after the change.
-    pub(crate) fn ring(&self) {
-        drop(lock(&self.mutex));
-        self.condvar.notify_all();
-    }
-
-    pub(crate) fn wait_until(&self, changed: impl Fn() -> bool) {
-        let guard = self.condvar.wait_while(lock(&self.mutex), |()| !changed());
-        drop(guard.unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Stats {
     pub merge_time: Duration,
     /// Commits that had to wait because the disk did not keep up.
     pub commits_delayed: u64,
+    /// Reads of the base that failed, because of damage or of the disk.
+    pub unreadable: u64,
     /// Bytes committed since the last checkpoint began.
     pub dirty_bytes: u64,
     /// Records in memory that the base does not hold yet.
@@ -48,6 +50,7 @@ pub(crate) struct Counters {
     pub(crate) checkpoint_records: AtomicU64,
     pub(crate) merge_nanoseconds: AtomicU64,
     pub(crate) commits_delayed: AtomicU64,
+    pub(crate) unreadable: AtomicU64,
 }
 
 impl Counters {
@@ -64,6 +67,7 @@ impl Counters {
             checkpoint_records: get(&self.checkpoint_records),
             merge_time: time(&self.merge_nanoseconds),
             commits_delayed: get(&self.commits_delayed),
+            unreadable: get(&self.unreadable),
             ..Stats::default()
         }
     }

@@ -1,6 +1,8 @@
 //! The handles: a database, and the store of one of its services.
 
 use std::{
+    collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
 };
@@ -8,18 +10,23 @@ use std::{
 use bytes::Bytes;
 use saga::{
     Durability, Partition as PartitionIndex, Store,
-    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
+    store::{
+        Commit, Committed, Error, Identity, LogEntry, Residents, Result, Snapshot, Visibility, position::EPOCH_MAX,
+    },
 };
 
 use crate::{
     OpenError, Options, ServiceError, Stats,
     base::BaseError,
     directory::ServiceMeta,
+    disk::Disk,
     log::Found,
     open::{self, Threads},
-    partition::{self, Partition, Place},
-    shared::{Service, Shared, lock},
+    partition::{self, Partition},
+    place::Place,
+    shared::{Service, Shared},
     stats::add,
+    sync::lock,
 };
 
 /// An open database. Clones share it; it is closed when the last clone, and the last [`EmbeddedStore`] of it, is dropped.
@@ -46,16 +53,23 @@ fn close(handle: &Handle) {
     let shared = &handle.shared;
     // In this order: whatever was accepted is in the last flush.
     shared.refusing.store(true, Ordering::SeqCst);
-    shared.room.notify_waiters();
+    shared.caught_up.notify_waiters();
+    shared.pool.stop_waiting();
     shared.durability.close();
     let join = |thread: thread::JoinHandle<()>| {
         // A panic has poisoned the database already.
         drop(thread.join());
     };
-    flusher.into_iter().for_each(join);
-    shared.base.stop();
-    shared.bell.ring();
+    let Some(flusher) = flusher else { return };
+    join(flusher);
+    shared.stop_threads();
     others.into_iter().for_each(join);
+    if shared.durability.poisoned().is_none()
+        && let Err(error) = lock(&shared.directory).note_closed(shared.durability.durable())
+    {
+        // Without it the next one to open the database only cannot tell a damaged last frame from a torn one.
+        tracing::warn!(directory = %shared.options.directory.display(), %error, "could not note that all is on disk");
+    }
 }
 
 impl Embedded {
@@ -67,7 +81,11 @@ impl Embedded {
     /// # Errors
     /// [`OpenError`].
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let (shared, threads) = open::open(options)?;
+        Self::open_on(options, &Disk::default())
+    }
+
+    pub(crate) fn open_on(options: Options, disk: &Disk) -> Result<Self, OpenError> {
+        let (shared, threads) = open::open(options, disk)?;
         Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) })
     }
 
@@ -83,7 +101,8 @@ impl Embedded {
         let service = match existing {
             Some(service) => service,
             None => {
-                let meta = ServiceMeta { name: name.to_owned(), partitions };
+                let meta =
+                    ServiceMeta { name: name.to_owned(), partitions, epochs: BTreeMap::new(), bonds: BTreeMap::new() };
                 let index = check_new(&meta, directory.services.len())?;
                 directory.add_service(meta)?;
                 let slots = (0..partitions).map(|_| Mutex::default()).collect();
@@ -93,7 +112,7 @@ impl Embedded {
                 service
             }
         };
-        let stored = PartitionIndex::try_from(service.partitions.len()).unwrap_or(PartitionIndex::MAX);
+        let stored = PartitionIndex::try_from(service.partitions.len()).expect("they were made from such a number");
         if stored != partitions {
             return Err(ServiceError::PartitionsDiffer { service: name.to_owned(), stored, asked: partitions });
         }
@@ -105,6 +124,14 @@ impl Embedded {
     pub fn services(&self) -> Vec<(String, PartitionIndex)> {
         let directory = lock(&self.handle.shared.directory);
         directory.services.iter().map(|service| (service.name.clone(), service.partitions)).collect()
+    }
+
+    /// Whether the disk has room for changes that are new. `Err` says why not; see [`saga::Store::room`].
+    ///
+    /// # Errors
+    /// The reason, for operators.
+    pub fn room(&self) -> std::result::Result<(), String> {
+        self.handle.shared.space.room()
     }
 
     /// The gate that the commits of all services pass together.
@@ -145,14 +172,19 @@ impl Embedded {
 
 fn check_new(service: &ServiceMeta, known: usize) -> Result<u8, ServiceError> {
     let name = &service.name;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !(1..=64).contains(&name.len()) || !name.bytes().all(is_plain) {
+    if !is_name(name) {
         return Err(ServiceError::Name(name.clone()));
     }
     if service.partitions == 0 {
         return Err(ServiceError::NoPartitions(name.clone()));
     }
     u8::try_from(known).map_err(|_| ServiceError::TooMany)
+}
+
+/// Whether a service may be called so: `META` has it between spaces.
+fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 /// The store of one service. Clones share it.
@@ -177,15 +209,15 @@ impl EmbeddedStore {
         Ok((place, slot.ok_or_else(missing)?))
     }
 
-    /// The base's answer. A damaged base poisons the store: what it has lost must not be taken for never written.
+    /// The base's answer. What damage has taken must not be taken for never written, so whoever needs it fails; the
+    /// rest of the store is as good as before.
     fn answered<T>(&self, answer: Result<T, BaseError>) -> Result<T> {
-        answer.map_err(|error| match error {
-            BaseError::Io(error) => Error::Failed(format!("the base could not be read: {error}")),
-            error => {
-                let reason = format!("the base is corrupt: {error}");
-                self.handle.shared.poison(&reason);
-                Error::Poisoned(reason)
-            }
+        answer.map_err(|error| {
+            add(&self.handle.shared.counters.unreadable, 1);
+            Error::Failed(match error {
+                BaseError::Io(error) => format!("the base could not be read: {error}"),
+                error => format!("the base is damaged (check the directory): {error}"),
+            })
         })
     }
 
@@ -237,13 +269,20 @@ impl EmbeddedStore {
             Visibility::Durable => shared.durability.durable(),
         };
         let mut entries = Vec::new();
-        let mut last = after;
+        let (mut last, epochs) = {
+            let partition = lock(slot);
+            (partition.epochs.common(after), partition.epochs.clone())
+        };
+        let numbered = |mut entries: Vec<LogEntry>| {
+            entries.iter_mut().for_each(|entry| entry.position = epochs.number(entry.position));
+            entries
+        };
         while entries.len() < limit {
             let missing = limit - entries.len();
             let range = match lock(slot).log.read(last, missing, group_max) {
                 Found::Here(newest) => {
                     entries.extend(newest);
-                    return Ok(entries);
+                    return Ok(numbered(entries));
                 }
                 Found::InBase(range) => range,
             };
@@ -258,8 +297,12 @@ impl EmbeddedStore {
             entries.extend(self.answered(older.ok_or(BaseError::Unrecoverable))?);
             last = entries.last().map_or(first - 1, |entry| entry.position);
         }
-        Ok(entries)
+        Ok(numbered(entries))
     }
+}
+
+fn not_recorded(error: &io::Error) -> Error {
+    Error::Failed(format!("what the data belong with could not be recorded: {error}"))
 }
 
 impl Store for EmbeddedStore {
@@ -294,7 +337,7 @@ impl Store for EmbeddedStore {
 
     async fn commit(&self, partition: PartitionIndex, commit: Commit) -> Result<Committed> {
         partition::check(&commit)?;
-        self.handle.shared.room().await?;
+        self.handle.shared.catch_up().await?;
         self.commit_now(partition, commit)
     }
 
@@ -308,8 +351,53 @@ impl Store for EmbeddedStore {
         self.read_log_now(partition, after, limit, visibility)
     }
 
+    async fn begin_epoch(&self, partition: PartitionIndex, above: u64) -> Result<()> {
+        let (_, slot) = self.slot(partition)?;
+        let mut directory = lock(&self.handle.shared.directory);
+        let mut partition_now = lock(slot);
+        let mut epochs = partition_now.epochs.clone();
+        let epoch = epochs.current().max(above) + 1;
+        if epoch > EPOCH_MAX {
+            return Err(Error::Failed("all epochs are used up".to_owned()));
+        }
+        epochs.begin(epoch, partition_now.log.end + 1);
+        let recorded = directory.begin_epoch(self.service.index, partition, epochs.clone());
+        recorded.map_err(|error| Error::Failed(format!("the new epoch could not be recorded: {error}")))?;
+        partition_now.epochs = epochs;
+        Ok(())
+    }
+
+    /// Of the whole database, whose services cannot be lost one by one.
+    fn identity(&self) -> Identity {
+        Identity::from_bits(lock(&self.handle.shared.directory).identity)
+    }
+
+    async fn bound_to(&self, peer: &str, met: Option<Identity>) -> Result<Option<Identity>> {
+        let mut directory = lock(&self.handle.shared.directory);
+        let known = directory.services.get(usize::from(self.service.index)).and_then(|service| service.bonds.get(peer));
+        match (known, met) {
+            (None, Some(met)) if !is_name(peer) => {
+                Err(Error::Failed(format!("{peer:?} is no name for a service, so {met} cannot be its data")))
+            }
+            (None, Some(met)) => {
+                directory.bind(self.service.index, peer, Some(met)).map_err(|error| not_recorded(&error))?;
+                Ok(Some(met))
+            }
+            (known, _) => Ok(known.copied()),
+        }
+    }
+
+    async fn unbind(&self, peer: &str) -> Result<()> {
+        let mut directory = lock(&self.handle.shared.directory);
+        directory.bind(self.service.index, peer, None).map_err(|error| not_recorded(&error))
+    }
+
     fn is_certain(&self) -> bool {
         true
+    }
+
+    fn room(&self) -> std::result::Result<(), String> {
+        self.handle.shared.space.room()
     }
 
     fn is_exclusive(&self) -> bool {
@@ -321,3 +409,6 @@ impl Store for EmbeddedStore {
         &self.handle.shared.durability
     }
 }
+
+#[cfg(test)]
+mod tests;

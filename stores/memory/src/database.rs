@@ -1,7 +1,7 @@
 //! A database in memory: several services, one durability domain, and what may happen to it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
     sync::{
@@ -13,11 +13,11 @@ use std::{
 
 use saga::{
     Durability,
-    store::{Commit, Committed, Error, Result},
+    store::{Commit, Committed, Error, Identity, Result},
 };
 
 use crate::{
-    Fault, Kind, MemoryStore, Operation,
+    Fault, Kind, Operation,
     fault::Faults,
     members::List,
     partition::{Partition, State},
@@ -44,12 +44,14 @@ pub struct Settings {
     /// [`Effect::FailAfter`](crate::Effect::FailAfter) faults then can be, and
     /// [`Store::is_certain`](saga::Store::is_certain) says no.
     pub may_fail_after_applying: bool,
+    /// Which data it is to hold; `None`: some that nobody knows. For simulations, which leave nothing to chance.
+    pub identity: Option<Identity>,
 }
 
 /// A database in memory; clones share it.
 #[derive(Clone)]
 pub struct MemoryDatabase {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
@@ -63,8 +65,9 @@ pub(crate) struct Shared {
 /// The time from one crash to the next.
 pub(crate) struct Life {
     /// How many crashes came before.
-    number: u64,
-    durability: Durability,
+    pub(crate) number: u64,
+    pub(crate) identity: Identity,
+    pub(crate) durability: Durability,
     poisoned: OnceLock<Arc<str>>,
     services: HashMap<Arc<str>, Arc<Service>>,
     commits: Commits,
@@ -82,6 +85,8 @@ enum Commits {
 pub(crate) struct Service {
     partitions: RwLock<HashMap<saga::Partition, Partition, foldhash::fast::RandomState>>,
     pub(crate) members: List,
+    /// Which data of each other service these belong with.
+    pub(crate) bonds: Mutex<BTreeMap<Box<str>, Identity>>,
 }
 
 impl Default for MemoryDatabase {
@@ -104,13 +109,19 @@ impl fmt::Debug for MemoryDatabase {
 
 impl MemoryDatabase {
     /// An empty database.
+    ///
+    /// # Panics
+    /// If it is to choose its own identity, and the system has no randomness to give.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let random = || Identity::random().expect("a system without randomness runs no service");
+        let identity = settings.identity.unwrap_or_else(random);
         let (commits, durability) = match settings.persistence {
             Persistence::Immediate => (Commits::Immediate(AtomicU64::new(0)), Durability::immediate()),
             Persistence::Manual => (Commits::Manual(Mutex::default()), Durability::new(0)),
         };
-        let life = Life { number: 0, durability, poisoned: OnceLock::new(), services: HashMap::new(), commits };
+        let life =
+            Life { number: 0, identity, durability, poisoned: OnceLock::new(), services: HashMap::new(), commits };
         let shared = Shared { settings, faults: Faults::default(), life: RwLock::new(life) };
         Self::of(Arc::new(shared))
     }
@@ -119,17 +130,18 @@ impl MemoryDatabase {
         Self { shared }
     }
 
-    /// A store for `service`: its own data, or a further handle on them where it was opened before.
+    /// A copy of everything that is committed, as a server of its own has it: what happens to one does not happen to the
+    /// other, and each partition begins a new epoch there. It has the identity of what it is a copy of.
     ///
-    /// The handle is good until the next crash.
+    /// # Panics
+    /// After a million copies of copies.
     #[must_use]
-    pub fn open(&self, service: &str) -> MemoryStore {
-        let mut life = self.shared.life_mut();
-        let name: Arc<str> = service.into();
-        let service = Arc::clone(life.services.entry(Arc::clone(&name)).or_default());
-        let (number, durability) = (life.number, life.durability.clone());
-        drop(life);
-        MemoryStore::new_handle(Arc::clone(&self.shared), name, service, number, durability)
+    pub fn copy(&self) -> Self {
+        let life = self.shared.life();
+        let copy = Self::new(Settings { identity: Some(life.identity), ..self.shared.settings });
+        let services = life.services.iter().map(|(name, service)| (Arc::clone(name), Arc::new(service.copy())));
+        copy.shared.life_mut().services = services.collect();
+        copy
     }
 
     /// How many commits there have been, in all services.
@@ -223,7 +235,12 @@ impl MemoryDatabase {
         self.shared.faults.set_plan(Arc::new(plan));
     }
 
-    /// Forgets the fault plan and everything injected that did not happen yet.
+    /// From now on, until faults are cleared, there is no room for new work. Nothing that is committed all the same fails.
+    pub fn set_full(&self, reason: &str) {
+        self.shared.faults.set_full(reason);
+    }
+
+    /// Forgets the fault plan and everything injected that did not happen yet, and that there is no room.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
     }
@@ -250,12 +267,17 @@ impl Shared {
         self.life.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn life_mut(&self) -> RwLockWriteGuard<'_, Life> {
+    pub(crate) fn life_mut(&self) -> RwLockWriteGuard<'_, Life> {
         self.life.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Life {
+    /// The data of a service, from the first time they are asked for.
+    pub(crate) fn service(&mut self, name: &Arc<str>) -> Arc<Service> {
+        Arc::clone(self.services.entry(Arc::clone(name)).or_default())
+    }
+
     pub(crate) fn poison(&self, reason: &str) {
         let reason = self.poisoned.get_or_init(|| reason.into());
         self.durability.poison(reason);
@@ -298,6 +320,17 @@ impl Life {
 }
 
 impl Service {
+    fn copy(&self) -> Self {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        let copied = partitions.iter().map(|(index, partition)| {
+            let copy = partition.copy();
+            copy.lock().begin_epoch(0).expect("there are a million epochs");
+            (*index, copy)
+        });
+        let bonds = self.bonds.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { partitions: RwLock::new(copied.collect()), members: List::default(), bonds: Mutex::new(bonds) }
+    }
+
     /// The partition with this index, from the first time it is asked for.
     pub(crate) fn partition(&self, index: saga::Partition) -> Partition {
         let known = self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned();

@@ -154,6 +154,7 @@ pub(crate) struct Faults {
 struct Pending {
     next: VecDeque<Next>,
     plan: Option<Plan>,
+    full: Option<Arc<str>>,
 }
 
 struct Next {
@@ -184,6 +185,15 @@ impl Faults {
         let mut pending = self.pending();
         pending.plan = Some(plan);
         self.armed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_full(&self, reason: &str) {
+        self.pending().full = Some(reason.into());
+        self.armed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn full(&self) -> Option<Arc<str>> {
+        if self.armed.load(Ordering::Acquire) { self.pending().full.clone() } else { None }
     }
 
     pub(crate) fn clear(&self) {

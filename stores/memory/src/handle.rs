@@ -1,11 +1,15 @@
 //! One service's handle on a database in memory.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use saga::{
-    Durability, Partition, Store,
-    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
+    Durability, Member, Members, Partition, Store,
+    store::{Commit, Committed, Error, Identity, LogEntry, Residents, Result, Snapshot, Visibility},
 };
 
 use crate::{
@@ -24,6 +28,7 @@ pub struct MemoryStore {
     service: Arc<Service>,
     /// In which life of the database the handle was opened.
     life: u64,
+    identity: Identity,
     durability: Durability,
 }
 
@@ -43,6 +48,26 @@ impl Default for MemoryStore {
     }
 }
 
+impl MemoryDatabase {
+    /// A store for `service`: its own data, or a further handle on them where it was opened before.
+    ///
+    /// The handle is good until the next crash.
+    #[must_use]
+    pub fn open(&self, service: &str) -> MemoryStore {
+        let mut life = self.shared.life_mut();
+        let name: Arc<str> = service.into();
+        let service = life.service(&name);
+        MemoryStore {
+            database: Arc::clone(&self.shared),
+            name,
+            service,
+            life: life.number,
+            identity: life.identity,
+            durability: life.durability.clone(),
+        }
+    }
+}
+
 impl MemoryStore {
     /// The store of a service that has a database to itself and may forget everything when it stops.
     ///
@@ -59,18 +84,9 @@ impl MemoryStore {
         MemoryDatabase::of(Arc::clone(&self.database))
     }
 
-    pub(crate) fn members(&self) -> &List {
-        &self.service.members
-    }
-
-    pub(crate) fn new_handle(
-        database: Arc<Shared>,
-        name: Arc<str>,
-        service: Arc<Service>,
-        life: u64,
-        durability: Durability,
-    ) -> Self {
-        Self { database, name, service, life, durability }
+    fn members(&self) -> Result<&List> {
+        let _life = self.database.life_of(self.life)?;
+        Ok(&self.service.members)
     }
 
     /// The fault that waits for this call, if any.
@@ -167,11 +183,52 @@ impl Store for MemoryStore {
         self.meet(fate, apply).await
     }
 
+    async fn begin_epoch(&self, partition: Partition, above: u64) -> Result<()> {
+        let _life = self.database.life_of(self.life)?;
+        self.service.partition(partition).lock().begin_epoch(above)
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    async fn bound_to(&self, peer: &str, met: Option<Identity>) -> Result<Option<Identity>> {
+        let _life = self.database.life_of(self.life)?;
+        let mut bonds = self.service.bonds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(met)) = (bonds.get(peer), met) {
+            bonds.insert(peer.into(), met);
+        }
+        Ok(bonds.get(peer).copied())
+    }
+
+    async fn unbind(&self, peer: &str) -> Result<()> {
+        let _life = self.database.life_of(self.life)?;
+        self.service.bonds.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+        Ok(())
+    }
+
     fn is_certain(&self) -> bool {
         !self.database.settings().may_fail_after_applying
     }
 
+    fn room(&self) -> Result<(), String> {
+        self.database.faults.full().map_or(Ok(()), |reason| Err(reason.to_string()))
+    }
+
     fn durability(&self) -> &Durability {
         &self.durability
+    }
+}
+
+/// Shared by all handles on one service of one database. No crash takes it back, for it is no commit; but it is reached
+/// through handles of this life only.
+impl Members for MemoryStore {
+    async fn beat(&self, me: &Member, ttl: Duration) -> Result<Vec<Member>> {
+        Ok(self.members()?.beat(me, ttl))
+    }
+
+    async fn leave(&self, id: u64) -> Result<()> {
+        self.members()?.leave(id);
+        Ok(())
     }
 }

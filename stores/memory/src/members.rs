@@ -6,37 +6,23 @@ use std::{
     time::Duration,
 };
 
-use saga::{Member, Members, store::Result};
+use saga::Member;
 use tokio::time::Instant;
 
-use crate::MemoryStore;
-
-/// By id: the address, and until when the member counts as alive.
+/// By id: the member, and until when the member counts as alive.
 #[derive(Debug, Default)]
-pub(crate) struct List(Mutex<BTreeMap<u64, (String, Instant)>>);
+pub(crate) struct List(Mutex<BTreeMap<u64, (Member, Instant)>>);
 
 impl List {
-    fn beat(&self, me: &Member, ttl: Duration) -> Vec<Member> {
+    pub(crate) fn beat(&self, me: &Member, ttl: Duration) -> Vec<Member> {
         let now = Instant::now();
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        list.insert(me.id, (me.address.clone(), now + ttl));
+        list.insert(me.id, (me.clone(), now + ttl));
         list.retain(|_, (_, until)| *until > now);
-        list.iter().map(|(id, (address, _))| Member { id: *id, address: address.clone() }).collect()
+        list.values().map(|(member, _)| member.clone()).collect()
     }
 
-    fn leave(&self, id: u64) {
+    pub(crate) fn leave(&self, id: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-}
-
-/// Shared by all handles on one service of one database. No crash takes it back, for it is no commit.
-impl Members for MemoryStore {
-    async fn beat(&self, me: &Member, ttl: Duration) -> Result<Vec<Member>> {
-        Ok(self.members().beat(me, ttl))
-    }
-
-    async fn leave(&self, id: u64) -> Result<()> {
-        self.members().leave(id);
-        Ok(())
     }
 }

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use saga::{
     LogName,
-    store::{Commit, Committed, Cursor, Error, LogEntry, RESIDENT, Residents, Result, Snapshot, Visibility},
+    store::{
+        Commit, Committed, Cursor, Error, LogEntry, RESIDENT, Residents, Result, Snapshot, Visibility,
+        position::{Epochs, SEQUENCE_BITS, epoch_of, position, sequence_of},
+    },
 };
 
 /// A partition behind its lock.
@@ -19,15 +22,23 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
+    /// The same data, to which other things happen from now on.
+    pub(crate) fn copy(&self) -> Self {
+        Self { state: Arc::new(Mutex::new(self.lock().clone())) }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // No code that holds the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct State {
+    /// With the epoch that it is of.
     head: u64,
+    /// Which events are of which epoch. Here they are counted without.
+    epochs: Epochs,
     /// The position of the last commit.
     position: u64,
     /// How many events were trimmed; the first one kept has the next number.
@@ -41,6 +52,7 @@ pub(crate) struct State {
 }
 
 /// A commit that appended events.
+#[derive(Clone)]
 struct Mark {
     position: u64,
     log_end_before: u64,
@@ -68,7 +80,7 @@ impl State {
         let cursor = |(log, position): (&LogName, &u64)| Cursor { log: log.clone(), position: *position };
         Snapshot {
             head: self.head,
-            log_end: self.log_end(),
+            log_end: self.epochs.current() << SEQUENCE_BITS | self.log_end(),
             cursors: self.cursors.iter().map(cursor).collect(),
             position: self.position,
             records: keys.iter().map(|key| self.records.get(key).cloned()).collect(),
@@ -80,6 +92,15 @@ impl State {
         let mut records: Vec<_> = residents.map(|(key, value)| (key.clone(), value.clone())).collect();
         records.sort_unstable();
         Residents { head: self.head, records }
+    }
+
+    /// Begins an epoch above both this one and `above`.
+    pub(crate) fn begin_epoch(&mut self, above: u64) -> Result<()> {
+        let epoch = above.max(self.epochs.current()).max(epoch_of(self.head)) + 1;
+        let used_up = || Error::Failed("all epochs are used up".to_owned());
+        self.head = position(epoch, sequence_of(self.head)).ok_or_else(used_up)?;
+        self.epochs.begin(epoch, self.log_end() + 1);
+        Ok(())
     }
 
     /// Ensures that a commit on `expected_head` may go ahead.
@@ -172,10 +193,13 @@ impl State {
             Visibility::Committed => self.log_end(),
             Visibility::Durable => self.persisted_log_end(persisted),
         };
-        let start = after.max(self.trimmed);
+        let start = self.epochs.common(after).max(self.trimmed);
         let wanted = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(limit);
         let skipped = usize::try_from(start - self.trimmed).unwrap_or(usize::MAX).min(self.events.len());
-        let entry = |(position, event): (u64, &Bytes)| LogEntry { position, event: event.clone() };
+        let entry = |(sequence, event): (u64, &Bytes)| LogEntry {
+            position: self.epochs.number(sequence),
+            event: event.clone(),
+        };
         // `range` reaches the first one wanted at once, where `skip` would walk there.
         (start.saturating_add(1)..).zip(self.events.range(skipped..)).take(wanted).map(entry).collect()
     }
@@ -197,6 +221,7 @@ impl State {
 
     /// How many events a trim up to `trim` takes, at most all there are.
     fn events_to_trim(&self, trim: u64) -> usize {
+        let trim = self.epochs.common(trim);
         let count = usize::try_from(trim.saturating_sub(self.trimmed)).unwrap_or(usize::MAX);
         count.min(self.events.len())
     }

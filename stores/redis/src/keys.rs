@@ -5,7 +5,7 @@ use redis::Cmd;
 use saga::{
     LogName, Partition,
     store::{
-        Commit, RESIDENT,
+        Commit, Identity, RESIDENT,
         position::{epoch_of, sequence_of},
     },
 };
@@ -43,19 +43,76 @@ impl Keys {
         format!("{{{}}}:store", self.tag)
     }
 
+    pub(crate) fn describe(&self) -> Cmd {
+        let mut command = redis::cmd("GET");
+        command.arg(self.description());
+        command
+    }
+
+    /// A page of records, or of residents.
+    pub(crate) fn scan(&self, residents: bool, cursor: u64) -> Cmd {
+        /// Some more than so many at once.
+        const COUNT: u32 = 500;
+        let mut command = redis::cmd("HSCAN");
+        command.arg(if residents { &self.residents } else { &self.records }).arg(cursor).arg("COUNT").arg(COUNT);
+        command
+    }
+
+    /// The entries of the log that come after the id `after`, as they are.
+    pub(crate) fn entries(&self, after: &str) -> Cmd {
+        /// An entry may hold a few hundred events.
+        const COUNT: u32 = 16;
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&self.log).arg(format!("({after}")).arg("+").arg("COUNT").arg(COUNT);
+        command
+    }
+
     /// The key of the list of living replicas.
     pub(crate) fn members(&self) -> String {
         format!("{{{}}}:members", self.tag)
     }
 
-    pub(crate) fn prepare(&self) -> Cmd {
-        function("saga_2_prepare", &[&self.meta], 0)
+    /// The key of what the data belong with: an identity by the name of each other service.
+    fn bonds(&self) -> String {
+        format!("{{{}}}:bonds", self.tag)
+    }
+
+    pub(crate) fn bind(&self, peer: &str, met: Identity) -> Cmd {
+        let mut command = redis::cmd("HSETNX");
+        command.arg(self.bonds()).arg(peer).arg(met.to_string());
+        command
+    }
+
+    pub(crate) fn bound_to(&self, peer: &str) -> Cmd {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.bonds()).arg(peer);
+        command
+    }
+
+    pub(crate) fn unbind(&self, peer: &str) -> Cmd {
+        let mut command = redis::cmd("HDEL");
+        command.arg(self.bonds()).arg(peer);
+        command
+    }
+
+    /// `making`: the data are being made, so the partition need not be there.
+    pub(crate) fn prepare(&self, identity: Identity, making: bool) -> Cmd {
+        let keys = [&*self.meta, &*self.records, &*self.residents, &*self.cursors, &*self.log];
+        let mut command = function("saga_3_prepare", &keys, 0);
+        command.arg(identity.to_string()).arg(u8::from(making));
+        command
+    }
+
+    pub(crate) fn begin_epoch(&self, above: u64) -> Cmd {
+        let mut command = function("saga_3_begin", &[&self.meta], 0);
+        command.arg(above);
+        command
     }
 
     pub(crate) fn load(&self, wanted: &[Bytes]) -> Cmd {
         let bytes = wanted.iter().map(Bytes::len).sum();
         let keys = [&*self.meta, &*self.records, &*self.residents, &*self.cursors];
-        let mut command = function("saga_2_load", &keys, bytes);
+        let mut command = function("saga_3_load", &keys, bytes);
         for key in wanted {
             command.arg(key.as_ref());
         }
@@ -63,14 +120,14 @@ impl Keys {
     }
 
     pub(crate) fn residents(&self) -> Cmd {
-        function("saga_2_residents", &[&self.meta, &self.residents], 0)
+        function("saga_3_residents", &[&self.meta, &self.residents], 0)
     }
 
     pub(crate) fn commit(&self, commit: &Commit) -> Cmd {
         let writes = commit.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Bytes::len));
         let bytes = writes.chain(commit.events.iter().map(Bytes::len)).sum();
         let keys = [&*self.meta, &*self.records, &*self.residents, &*self.cursors, &*self.log];
-        let mut command = function("saga_2_commit", &keys, bytes);
+        let mut command = function("saga_3_commit", &keys, bytes);
         command.arg(epoch_of(commit.expected_head)).arg(sequence_of(commit.expected_head));
         command.arg(epoch_of(commit.trim)).arg(sequence_of(commit.trim));
         let of_kind = |resident: bool| {
@@ -97,20 +154,27 @@ impl Keys {
     }
 
     pub(crate) fn read(&self, after: u64, limit: usize) -> Cmd {
-        let mut command = function("saga_2_read", &[&self.meta, &self.log], 0);
+        let mut command = function("saga_3_read", &[&self.meta, &self.log], 0);
         command.arg(epoch_of(after)).arg(sequence_of(after)).arg(limit);
         command
     }
 
     pub(crate) fn fence(&self, head: u64) -> Cmd {
-        let mut command = function("saga_2_fence", &[&self.meta], 0);
+        let mut command = function("saga_3_fence", &[&self.meta, &self.log], 0);
         command.arg(epoch_of(head)).arg(sequence_of(head));
         command
     }
 
-    pub(crate) fn beat(&self, id: u64, address: &str, milliseconds: u128) -> Cmd {
-        let mut command = function("saga_2_beat", &[&self.members()], 0);
-        command.arg(id).arg(address).arg(milliseconds.to_string());
+    /// Looks at a partition whose keys may contradict each other; repairs it where that is wanted.
+    pub(crate) fn repair(&self, is_wanted: bool) -> Cmd {
+        let mut command = function("saga_3_repair", &[&self.meta, &self.cursors, &self.log], 0);
+        command.arg(u8::from(is_wanted));
+        command
+    }
+
+    pub(crate) fn beat(&self, id: u64, entry: &str, milliseconds: u128) -> Cmd {
+        let mut command = function("saga_3_beat", &[&self.members()], 0);
+        command.arg(id).arg(entry).arg(milliseconds.to_string());
         command
     }
 

@@ -1,4 +1,4 @@
-//! A [`saga::Store`] on Valkey (8 or newer) or Redis (7.0 or newer): one server, one that sentinels watch, or a cluster.
+//! A [`saga::Store`] on Valkey (from 8) or Redis (from 7.0): one server, one that sentinels watch, or a cluster.
 //!
 //! ```no_run
 //! # async fn open() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,16 +13,24 @@
 //! `README.md` of the crate says what is kept under which key and what each [`Promise`] is worth.
 
 mod address;
+mod check;
 mod connection;
+mod connector;
 mod error;
+mod flusher;
 mod gate;
+mod health;
 mod keys;
 mod members;
 mod nodes;
 mod options;
 mod reply;
+mod settings;
+mod shared;
 mod store;
 
+pub use address::check_url;
+pub use check::{Examination, State, Verdict};
 pub use error::OpenError;
-pub use options::{Options, Promise};
+pub use options::{Login, Options, Promise, Secret, TlsFiles};
 pub use store::RedisStore;

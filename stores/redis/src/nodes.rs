@@ -9,15 +9,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
+use redis::{Cmd, FromRedisValue};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     address::{Address, Host},
-    connection::{Connection, Connector},
+    connection::Connection,
+    connector::Connector,
     error::Failure,
+    settings::Inspection,
 };
 
 /// How many slots a cluster has.
@@ -27,8 +30,66 @@ const SLOTS: u16 = 16_384;
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) host: Host,
-    pub(crate) connection: Connection,
+    connection: Connection,
     number: u64,
+    /// What was seen of it last.
+    seen: Arc<RwLock<Seen>>,
+}
+
+struct Seen {
+    inspection: Inspection,
+    /// Whether it tells its settings.
+    tells: bool,
+}
+
+impl Node {
+    /// Asks a server that keeps the promise.
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, Failure> {
+        self.check()?;
+        let answer = self.connection.ask(command).await;
+        // What it said meanwhile is worth nothing, if it did not flush.
+        self.check()?;
+        answer
+    }
+
+    /// Whether the server kept the promise when it was last looked at.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.see(|seen| seen.inspection.unfit.clone()) {
+            Some(reason) => Err(Failure::Unfit(reason)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn waits_for_disks(&self) -> bool {
+        self.see(|seen| seen.inspection.waits_for_disks)
+    }
+
+    /// Why it should be given no new work.
+    pub(crate) fn full(&self) -> Option<String> {
+        self.see(|seen| seen.inspection.full.clone())
+    }
+
+    /// Looks at the server's settings again. `flush`, sent to one that keeps the promise once more, makes what it answered
+    /// meanwhile durable.
+    async fn look_again(&mut self, connector: &Connector, flush: &[Cmd]) -> Result<(), Failure> {
+        let (before, mut tells) = self.see(|seen| (seen.inspection.clone(), seen.tells));
+        let inspection = connector.inspect(&mut self.connection, &self.host, before.has_file, &mut tells).await?;
+        if before.unfit.is_some() && inspection.unfit.is_none() {
+            for command in flush {
+                match self.connection.ask::<redis::Value>(command).await {
+                    // Nobody is shown anything of such a partition.
+                    Ok(_) | Err(Failure::Torn(_)) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Seen { inspection, tells };
+        self.check()
+    }
+
+    fn see<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// All servers of one store.
@@ -51,7 +112,7 @@ struct Known {
 struct Search {
     connections_made: u64,
     /// When the last search failed, and how.
-    failed: Option<(Instant, String)>,
+    failed: Option<(Instant, Failure)>,
 }
 
 impl Known {
@@ -89,14 +150,14 @@ impl Nodes {
             return Ok(node);
         }
         // Whoever waited for a search that failed has waited long enough.
-        if let Some((failed, reason)) = &search.failed
+        if let Some((failed, failure)) = &search.failed
             && *failed >= asked
         {
-            return Err(Failure::Lost(reason.clone()));
+            return Err(failure.clone());
         }
         let found = self.find(slot, &mut search).await;
-        if let Err(Failure::Lost(reason)) = &found {
-            search.failed = Some((Instant::now(), reason.clone()));
+        if let Err(failure) = &found {
+            search.failed = Some((Instant::now(), failure.clone()));
         }
         found
     }
@@ -123,12 +184,32 @@ impl Nodes {
         if let Ok(primary) = self.ask_sentinels(sentinels, name).await
             && primary != current
         {
-            tracing::info!(from = ?current, to = ?primary, "the sentinels name another primary");
+            tracing::info!(from = ?current, to = ?primary, "Sentinel failover: connecting to the new primary");
             self.write(|known| {
                 known.connections.remove(&current);
                 known.ranges.clear();
             });
         }
+    }
+
+    /// Looks at the settings of the server of this slot, connected to or not.
+    pub(crate) async fn inspect(&self, slot: u16, flush: &[Cmd]) -> Result<(), Failure> {
+        let mut node = self.of(slot).await?;
+        let looked = node.look_again(&self.connector, flush).await;
+        if matches!(looked, Err(Failure::Lost(_))) {
+            self.forget(&node);
+        }
+        looked
+    }
+
+    /// Why a server should be given no new work, if one should.
+    pub(crate) fn full(&self) -> Option<String> {
+        self.read(|known| known.connections.values().find_map(Node::full))
+    }
+
+    /// The one that serves the slot, as far as that is known.
+    pub(crate) fn host_of(&self, slot: u16) -> Option<Host> {
+        self.read(|known| known.host_of(slot).cloned())
     }
 
     async fn find(&self, slot: u16, search: &mut Search) -> Result<Node, Failure> {
@@ -145,12 +226,20 @@ impl Nodes {
         if let Some(node) = self.read(|known| known.node_of(slot)) {
             return Ok(node);
         }
-        let connected = self.connector.connect(&host).await;
-        let connection = connected.inspect_err(|_| self.forget_ranges())?;
-        search.connections_made += 1;
-        let node = Node { host: host.clone(), connection, number: search.connections_made };
+        let connected = self.connect(&host, search).await;
+        let node = connected.inspect_err(|_| self.forget_ranges())?;
         self.write(|known| known.connections.insert(host, node.clone()));
         Ok(node)
+    }
+
+    async fn connect(&self, host: &Host, search: &mut Search) -> Result<Node, Failure> {
+        let mut connection = self.connector.connect(host).await?;
+        let mut tells = true;
+        let inspection = self.connector.inspect(&mut connection, host, true, &mut tells).await?;
+        search.connections_made += 1;
+        let seen = Arc::new(RwLock::new(Seen { inspection, tells }));
+        let node = Node { host: host.clone(), connection, number: search.connections_made, seen };
+        node.check().map(|()| node)
     }
 
     async fn ranges(&self) -> Result<Vec<(u16, Host)>, Failure> {
@@ -166,13 +255,16 @@ impl Nodes {
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
         for sentinel in sentinels {
-            match self.connector.ask_once::<Option<Host>>(sentinel, &question).await {
+            match self.connector.ask_sentinel::<Option<Host>>(sentinel, &question).await {
                 Ok(Some(host)) => return Ok(host),
-                Ok(None) => reasons.push(format!("{}:{} does not watch {name}", sentinel.0, sentinel.1)),
-                Err(failure) => reasons.push(saga::store::Error::from(failure).to_string()),
+                Ok(None) => {
+                    let reason = format!("the sentinel at {}:{} watches no {name}", sentinel.0, sentinel.1);
+                    reasons.push(Failure::Lost(reason));
+                }
+                Err(failure) => reasons.push(failure),
             }
         }
-        Err(Failure::Lost(format!("no sentinel knows a primary: {}", reasons.join("; "))))
+        Err(none("no sentinel knows a primary", reasons))
     }
 
     async fn ask_cluster(&self, seeds: &[Host]) -> Result<Vec<(u16, Host)>, Failure> {
@@ -182,10 +274,10 @@ impl Nodes {
         for seed in seeds.iter().chain(&known) {
             match self.slots_as_seen_by(seed).await {
                 Ok(ranges) => return Ok(ranges),
-                Err(failure) => reasons.push(saga::store::Error::from(failure).to_string()),
+                Err(failure) => reasons.push(failure),
             }
         }
-        Err(Failure::Lost(format!("no node knows the cluster: {}", reasons.join("; "))))
+        Err(none("no node knows the cluster", reasons))
     }
 
     async fn slots_as_seen_by(&self, seed: &Host) -> Result<Vec<(u16, Host)>, Failure> {
@@ -219,6 +311,14 @@ impl Nodes {
     fn write<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Nobody of those asked was of use. Where all of them refuse, waiting is of no use either.
+fn none(what: &str, reasons: Vec<Failure>) -> Failure {
+    let all_deny = reasons.iter().all(|failure| matches!(failure, Failure::Denied(_)));
+    let texts: Vec<String> = reasons.into_iter().map(Failure::text).collect();
+    let text = format!("{what}: {}", texts.join("; "));
+    if all_deny { Failure::Denied(text) } else { Failure::Lost(text) }
 }
 
 /// The slot of all keys with this hash tag: CRC-16/XMODEM of it.

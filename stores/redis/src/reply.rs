@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use saga::store::{
-    Cursor, LogEntry, Residents, Snapshot,
+    Cursor, Identity, LogEntry, Residents, Snapshot,
     position::{position, sequence_of},
 };
 
 use crate::{error::Failure, keys::parse_log_name};
+
+/// How the names of what is among the cursors begin that is none: see the library.
+const STAMP: &str = "=/";
 
 /// The answer of `load`.
 pub(crate) fn snapshot(values: Vec<Value>) -> Result<Snapshot, Failure> {
@@ -19,6 +22,9 @@ pub(crate) fn snapshot(values: Vec<Value>) -> Result<Snapshot, Failure> {
     let mut pairs = array(values.next())?.into_iter();
     while let (Some(log), Some(position)) = (pairs.next(), pairs.next()) {
         let name = String::from_utf8_lossy(&bytes(log)?).into_owned();
+        if name.starts_with(STAMP) {
+            continue;
+        }
         let log = parse_log_name(&name)
             .ok_or_else(|| Failure::Broken(format!("a cursor is on {name:?}, which is no log")))?;
         cursors.push(Cursor { log, position: number(Some(position))? });
@@ -29,6 +35,13 @@ pub(crate) fn snapshot(values: Vec<Value>) -> Result<Snapshot, Failure> {
     });
     let records = records.collect::<Result<_, _>>()?;
     Ok(Snapshot { head, log_end, cursors, position: 0, records })
+}
+
+/// An identity as it is kept.
+pub(crate) fn identity(value: Value) -> Result<Identity, Failure> {
+    let bytes = bytes(value)?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.parse().map_err(|_| Failure::Broken(format!("the data belong with {text:?}, which is no identity")))
 }
 
 /// The answer of `residents`.
@@ -51,8 +64,16 @@ pub(crate) fn log(values: Vec<Value>, after: u64, limit: usize) -> Result<(u64, 
     let head = encode(epoch, number(values.next())?)?;
     let trimmed = encode(number(values.next())?, number(values.next())?)?;
     let after = after.max(trimmed);
+    let mut events = entries(array(values.next())?)?;
+    events.retain(|entry| entry.position > after);
+    events.truncate(limit);
+    Ok((head, events))
+}
+
+/// The events of a log's entries.
+pub(crate) fn entries(entries: Vec<Value>) -> Result<Vec<LogEntry>, Failure> {
     let mut events = Vec::new();
-    for entry in array(values.next())? {
+    for entry in entries {
         let mut entry = array(Some(entry))?.into_iter();
         let last = entry_id(&bytes(entry.next().unwrap_or_default())?)?;
         let mut fields = array(entry.next())?;
@@ -61,13 +82,11 @@ pub(crate) fn log(values: Vec<Value>, after: u64, limit: usize) -> Result<(u64, 
             return Err(Failure::Broken(format!("the log's entry {last} has {count} events")));
         }
         let first = last - count + 1;
-        for (number, event) in (first..).zip(fields.drain(..).skip(1).step_by(2)) {
-            if number > after && events.len() < limit {
-                events.push(LogEntry { position: number, event: bytes(event)? });
-            }
+        for (position, event) in (first..).zip(fields.drain(..).skip(1).step_by(2)) {
+            events.push(LogEntry { position, event: bytes(event)? });
         }
     }
-    Ok((head, events))
+    Ok(events)
 }
 
 fn entry_id(id: &[u8]) -> Result<u64, Failure> {

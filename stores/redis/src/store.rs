@@ -1,41 +1,21 @@
 //! The store: what each method of the port asks the server to do.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis::{Cmd, Value};
+use redis::Value;
 use saga::{
     Durability, Partition, Store,
     store::{
-        Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility,
+        Commit, Committed, Error, Identity, LogEntry, Residents, Result, Snapshot, Visibility,
         position::{epoch_of, position, sequence_of},
     },
 };
 
-use crate::{
-    OpenError, Options, Promise,
-    address::Address,
-    connection::{Connector, check_service},
-    error::Failure,
-    gate::Gate,
-    keys::Keys,
-    nodes::{Node, Nodes},
-    reply,
-};
+use crate::{OpenError, Options, Promise, error::Failure, flusher::Flusher, gate::Gate, reply, shared::Core};
 
 /// How often it is looked whether the server answers, and whether the sentinels name another one.
 const WATCH: Duration = Duration::from_secs(1);
-
-/// How often a call is sent again whose first try was certainly not applied: functions to load, slots that moved, a new
-/// epoch to begin; any of them can come after another.
-const TRIES: u32 = 4;
 
 /// A service's data on Valkey or Redis; clones share the connections.
 #[derive(Clone)]
@@ -43,16 +23,6 @@ pub struct RedisStore {
     core: Arc<Core>,
     /// Ends the gate's flusher with the last clone.
     _life: Arc<Life>,
-}
-
-pub(crate) struct Core {
-    pub(crate) service: String,
-    pub(crate) partitions: Vec<Keys>,
-    pub(crate) nodes: Nodes,
-    gate: Option<Gate>,
-    /// What sequencers see.
-    durability: Durability,
-    answers: AtomicBool,
 }
 
 struct Life {
@@ -85,31 +55,20 @@ impl RedisStore {
     /// # Errors
     /// See [`OpenError`]; nothing was changed.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        check_service(&options.service)?;
         if options.partitions == 0 {
             return Err(OpenError::Options("a service needs at least one partition".to_owned()));
         }
         if options.promise == Promise::Replicated && options.replicas == 0 {
             return Err(OpenError::Options("durability replicated needs at least one replica".to_owned()));
         }
-        let address = Address::parse(&options.url)?;
-        let database = if let Address::Single { database, .. } = &address { *database } else { 0 };
-        let nodes = Nodes::new(address, Connector::new(&options, database));
         let gate = (options.promise == Promise::Replicated).then(|| Gate::new(options.replicas));
-        // The nodes of a cluster lose their tails one by one. So a commit must not be seen before it is durable, and waits
-        // itself.
-        let outward = gate.as_ref().filter(|_| !nodes.is_cluster());
-        let durability = outward.map_or_else(Durability::immediate, |gate| gate.durability().clone());
-        let partitions = (0..options.partitions).map(|partition| Keys::new(&options.service, partition)).collect();
-        let core =
-            Core { service: options.service, partitions, nodes, gate, durability, answers: AtomicBool::new(true) };
-        core.agree_on_format(options.partitions).await?;
-        for keys in &core.partitions {
-            core.call(keys, &keys.prepare()).await?;
-        }
+        let mut core = Core::new(&options, gate, |connector| connector)?;
+        let torn = core.find_or_make(options.partitions).await?;
+        core.health.set(&core.service, torn);
         let core = Arc::new(core);
         if let Some(gate) = &core.gate {
-            gate.start(&core).map_err(|error| OpenError::Options(format!("no thread for the gate: {error}")))?;
+            Flusher::start(gate, &core)
+                .map_err(|error| OpenError::Options(format!("no thread for the gate: {error}")))?;
         }
         let watched = Arc::downgrade(&core);
         tokio::spawn(async move {
@@ -122,111 +81,15 @@ impl RedisStore {
         Ok(Self { _life: Arc::new(Life { core: Arc::clone(&core) }), core })
     }
 
-    /// Whether the servers of all partitions answered when they were last asked, at most some seconds ago. Does not wait.
+    /// What keeps the store from working, as of a second ago. Does not wait. It is tried again all the time, and `None` once it
+    /// works again.
     #[must_use]
-    pub fn answers(&self) -> bool {
-        self.core.answers.load(Ordering::Acquire)
+    pub fn trouble(&self) -> Option<String> {
+        self.core.health.trouble().or_else(|| self.core.gate.as_ref()?.health.trouble())
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.core
-    }
-}
-
-impl Core {
-    /// Sends a command of this partition to its server, which it must change at most once however often it is sent.
-    pub(crate) async fn call(&self, keys: &Keys, command: &Cmd) -> Result<Value, Failure> {
-        let mut tries = 1;
-        loop {
-            let mut node = self.nodes.of(keys.slot).await?;
-            let failure = match node.connection.ask(command).await {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
-            };
-            match &failure {
-                _ if tries == TRIES => return Err(failure),
-                Failure::NoFunction => self.load_functions(&mut node).await?,
-                Failure::Moved(_) => self.nodes.forget_ranges(),
-                Failure::Lost(_) => {
-                    self.nodes.forget(&node);
-                    return Err(failure);
-                }
-                _ => return Err(failure),
-            }
-            tries += 1;
-        }
-    }
-
-    /// Like `call`, for functions that answer 0 where the partition's epoch has to be begun first.
-    async fn call_at_home(&self, keys: &Keys, command: &Cmd) -> Result<Vec<Value>, Failure> {
-        for _ in 0..TRIES {
-            match self.call(keys, command).await? {
-                Value::Array(values) => return Ok(values),
-                Value::Int(0) => drop(self.call(keys, &keys.prepare()).await?),
-                _ => return Err(Failure::unexpected("a function answered neither values nor 0")),
-            }
-        }
-        Err(Failure::Refused("the primary changes all the time".to_owned()))
-    }
-
-    async fn load_functions(&self, node: &mut Node) -> Result<(), Failure> {
-        let mut command = redis::cmd("FUNCTION");
-        // Another process may be as fast; what it loaded is the same.
-        command.arg("LOAD").arg("REPLACE").arg(include_str!("library.lua"));
-        node.connection.ask::<Value>(&command).await.map(drop)
-    }
-
-    /// Writes down what the data look like, or compares it with what is written there.
-    async fn agree_on_format(&self, partitions: Partition) -> Result<(), OpenError> {
-        let keys = self.partitions.first().ok_or_else(|| OpenError::Options("no partition".to_owned()))?;
-        let mut command = redis::cmd("SET");
-        command.arg(keys.description()).arg(format!("saga-store 2 partitions {partitions}")).arg("NX").arg("GET");
-        let found = match self.call(keys, &command).await? {
-            Value::Nil => return Ok(()),
-            Value::BulkString(found) => String::from_utf8_lossy(&found).into_owned(),
-            _ => String::new(),
-        };
-        let count = found.strip_prefix("saga-store 2 partitions ").and_then(|count| count.parse().ok());
-        match count {
-            Some(count) if count == partitions => Ok(()),
-            Some(count) => {
-                Err(OpenError::Partitions { service: self.service.clone(), found: count, wanted: partitions })
-            }
-            None => Err(OpenError::Format { service: self.service.clone(), found }),
-        }
-    }
-
-    async fn watch(&self) {
-        self.nodes.look_for_failover().await;
-        let mut answers = true;
-        for keys in &self.partitions {
-            // Which also begins the new epoch after a failover, before anybody needs it.
-            answers = answers && self.call(keys, &keys.prepare()).await.is_ok();
-        }
-        self.answers.store(answers, Ordering::Release);
-    }
-
-    pub(crate) fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
-    }
-
-    /// The keys of a partition, while the store may be used.
-    fn keys(&self, partition: Partition) -> Result<&Keys> {
-        if let Some(reason) = self.gate.as_ref().and_then(|gate| gate.durability().poisoned()) {
-            return Err(Error::Poisoned(reason.to_string()));
-        }
-        let keys = self.partitions.get(usize::from(partition));
-        keys.ok_or_else(|| Error::Poisoned(format!("{} has no partition {partition}", self.service)))
-    }
-
-    /// The position after which this head may be depended on.
-    async fn position_of(&self, partition: Partition, head: u64) -> Result<u64> {
-        let Some(gate) = self.gate.as_ref().filter(|_| sequence_of(head) > 0) else { return Ok(0) };
-        let position = gate.note(partition, head);
-        if self.nodes.is_cluster() {
-            gate.wait_briefly(position).await?;
-        }
-        Ok(position)
     }
 }
 
@@ -275,7 +138,43 @@ impl Store for RedisStore {
         Ok(entries)
     }
 
+    async fn begin_epoch(&self, partition: Partition, above: u64) -> Result<()> {
+        let keys = self.core.keys(partition)?;
+        self.core.call_at_home(keys, &keys.begin_epoch(above)).await?;
+        self.core.confirm(partition, keys).await
+    }
+
+    fn identity(&self) -> Identity {
+        self.core.identity
+    }
+
+    async fn bound_to(&self, peer: &str, met: Option<Identity>) -> Result<Option<Identity>> {
+        let keys = self.core.keys(0)?;
+        let is_new = match met {
+            Some(met) => self.core.call(keys, &keys.bind(peer, met)).await? == Value::Int(1),
+            None => false,
+        };
+        let bound = match self.core.call(keys, &keys.bound_to(peer)).await? {
+            Value::Nil => None,
+            value => Some(reply::identity(value)?),
+        };
+        if is_new {
+            self.core.confirm(0, keys).await?;
+        }
+        Ok(bound)
+    }
+
+    async fn unbind(&self, peer: &str) -> Result<()> {
+        let keys = self.core.keys(0)?;
+        self.core.call(keys, &keys.unbind(peer)).await?;
+        self.core.confirm(0, keys).await
+    }
+
     fn durability(&self) -> &Durability {
         &self.core.durability
+    }
+
+    fn room(&self) -> Result<(), String> {
+        self.core.nodes.full().map_or(Ok(()), Err)
     }
 }

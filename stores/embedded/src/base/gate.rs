@@ -1,4 +1,4 @@
-//! Closed while the tree takes merged tables over. It makes its readers wait then, for some turns of the disk, and those
+//! Closed while the tree takes merged tables over. Its readers wait meanwhile, for a few flushes of the disk, and those
 //! should wait here, where they do not hold up a thread that has other things to do.
 //!
 //! It does so, too, when it takes a checkpoint over, but much more briefly, and nobody can tell from outside when that

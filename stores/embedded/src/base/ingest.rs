@@ -1,6 +1,6 @@
 //! Writing a checkpoint into the base.
 
-use std::{collections::HashSet, fs::File, path::PathBuf};
+use std::{collections::HashSet, fs::File, path::PathBuf, sync::RwLockReadGuard};
 
 use super::{
     Base, BaseError, Checkpoint,
@@ -8,7 +8,8 @@ use super::{
     stopped,
 };
 use crate::{
-    partition::{FrozenPartition, Place},
+    partition::FrozenPartition,
+    place::Place,
     table::{Row, Table},
 };
 
@@ -18,6 +19,7 @@ const SYNC_BYTES: usize = 2 << 20;
 /// A checkpoint that is being written.
 pub(crate) struct Ingestion<'a> {
     base: &'a Base,
+    _writing: RwLockReadGuard<'a, ()>,
     inner: lsm_tree::AnyIngestion<'a>,
     /// The tables that were there before.
     known_tables: HashSet<PathBuf>,
@@ -27,9 +29,10 @@ pub(crate) struct Ingestion<'a> {
 
 impl<'a> Ingestion<'a> {
     pub(super) fn begin(base: &'a Base) -> Result<Self, BaseError> {
+        let writing = base.writing();
         let known_tables = base.table_files().collect();
         let inner = base.tree.ingestion()?;
-        Ok(Self { base, inner, known_tables, bytes_since_sync: 0, records: 0 })
+        Ok(Self { base, _writing: writing, inner, known_tables, bytes_since_sync: 0, records: 0 })
     }
 
     pub(super) fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), BaseError> {

@@ -5,7 +5,8 @@ use saga::store::Cursor;
 
 use crate::{
     ops::{self, Op, OpBuffer, Reader},
-    partition::{PartitionMeta, Place},
+    partition::PartitionMeta,
+    place::Place,
     replay::Marker,
 };
 

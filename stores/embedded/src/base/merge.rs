@@ -15,7 +15,7 @@ use super::{
     gate::{Closed, Gate},
     stopped,
 };
-use crate::shared::lock;
+use crate::sync::lock;
 
 /// How many checkpoints lie on top of each other before they are merged into the tree's next level. More are cheaper
 /// to write and dearer to read.
@@ -26,6 +26,7 @@ const TABLE_BYTES: u64 = 8 << 20;
 impl Base {
     /// Merges what should be merged next. Returns whether there was anything.
     pub(crate) fn merge_once(&self) -> Result<bool, BaseError> {
+        let _writing = self.writing();
         let before = self.shape();
         let strategy = Leveled::default().with_l0_threshold(RUNS_BEFORE_MERGE).with_table_target_size(TABLE_BYTES);
         // Nobody reads as of an earlier moment: whatever is overwritten, and the tables that were merged, may go at once.

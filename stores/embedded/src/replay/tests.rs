@@ -39,9 +39,23 @@ impl Fixture {
             frames.push((number, payload.to_vec()));
             Ok(())
         };
-        let listing = segment::list(self.path()).unwrap();
-        let tail = replay(self.path(), &listing, IDENTITY, marker, &mut apply)?;
+        let tail = self.replay_as(IDENTITY, marker, 0, &mut apply)?;
         Ok((frames, tail))
+    }
+
+    fn replay_as(
+        &self,
+        identity: u64,
+        marker: Marker,
+        closed: u64,
+        apply: &mut Apply<'_>,
+    ) -> Result<Option<Tail>, OpenError> {
+        let (folder, listing) = (self.folder(), segment::list(self.path()).unwrap());
+        replay(Remains { folder: &folder, listing: &listing, identity, marker, closed, to_go_on: true }, apply)
+    }
+
+    fn folder(&self) -> Folder {
+        Disk::default().folder(self.path()).unwrap()
     }
 
     fn replay(&self) -> Result<Vec<Vec<u8>>, OpenError> {
@@ -55,7 +69,7 @@ impl Fixture {
         let (_, tail) = self.replay_after(Marker::default()).unwrap();
         let listing = segment::list(self.path()).unwrap();
         let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(self.path()) };
-        let pool = Arc::new(Pool::new(self.path().to_owned(), IDENTITY, options, listing.spares));
+        let pool = Arc::new(Pool::new(self.folder(), IDENTITY, options, listing.spares));
         let (current, prepared) = match tail {
             None => (pool.make(1).unwrap(), Vec::new()),
             Some(tail) => {
@@ -114,15 +128,20 @@ fn a_last_frame_torn_at_any_byte_is_cut_off_and_written_over() {
     let end = last + frame::HEADER_BYTES + b"the third and last".len();
     for cut in last..end {
         for torn in [
-            // The rest did not reach the disk; or it did, and the beginning did not; or the file ends there.
+            // The rest did not reach the disk; or it did, and the beginning did not.
             [&whole[..cut], &vec![0; whole.len() - cut]].concat(),
             [&whole[..last], &vec![0; cut + 1 - last], &whole[cut + 1..]].concat(),
-            whole[..cut].to_vec(),
         ] {
             fs::write(&path, &torn).unwrap();
             let (frames, tail) = fixture.replay_after(Marker::default()).unwrap();
             assert_eq!(frames.len(), 2, "cut at {cut}");
-            assert_eq!(tail.map(|tail| (tail.offset, tail.frame)), Some((last, 2)));
+            let tail = tail.unwrap();
+            assert_eq!((tail.offset, tail.frame), (last, 2));
+            // Its magic bytes and its number are there.
+            let is_begun = torn[last..].starts_with(&whole[last..last + 16]);
+            let expected = is_begun.then_some((&path, last, 3));
+            let said = tail.torn.as_ref().map(|torn| (&torn.segment, torn.offset, torn.frame));
+            assert_eq!(said, expected, "cut at {cut}");
         }
     }
     fixture.append(3, &[b"another third"]);
@@ -155,10 +174,50 @@ fn a_flipped_bit_in_the_last_frame_counts_as_torn() {
     for byte in second..second + frame::HEADER_BYTES + 6 {
         for bit in 0..8 {
             fixture.flip(1, byte, bit);
-            assert_eq!(fixture.replay().unwrap(), [b"first"], "byte {byte}, bit {bit}");
+            // A number that comes later yet cannot have been written there: the second bit is set in that of the last frame.
+            let is_later = (second + 8..second + 16).contains(&byte) && (byte, bit) != (second + 8, 1);
+            match is_later {
+                true => assert_corrupt(&fixture.replay(), &fixture.segment(1), second),
+                false => assert_eq!(fixture.replay().unwrap(), [b"first"], "byte {byte}, bit {bit}"),
+            }
             fixture.flip(1, byte, bit);
         }
     }
+}
+
+#[test]
+fn a_segment_that_ends_before_its_length_was_cut_off_by_somebody_and_is_refused() {
+    let fixture = Fixture::with_frames(&[b"first", b"second"]);
+    let path = fixture.segment(1);
+    let whole = fs::read(&path).unwrap();
+    for length in [FIRST_FRAME, FIRST_FRAME + 20, FIRST_FRAME + 100, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert_corrupt(&fixture.replay(), &path, length);
+    }
+}
+
+#[test]
+fn damage_to_the_last_two_frames_cannot_be_one_torn_write_and_is_refused() {
+    let fixture = Fixture::with_frames(&[b"first", b"second", b"third"]);
+    let second = FIRST_FRAME + frame_bytes(b"first");
+    let third = second + frame_bytes(b"second");
+    fixture.flip(1, third + frame::HEADER_BYTES, 0);
+    // Of the second one nothing may be left, or its payload is damaged as well.
+    for byte in [second, second + frame::HEADER_BYTES] {
+        fixture.flip(1, byte, 0);
+        assert_corrupt(&fixture.replay(), &fixture.segment(1), second);
+        fixture.flip(1, byte, 0);
+    }
+}
+
+#[test]
+fn after_a_close_any_loss_is_refused() {
+    let fixture = Fixture::with_frames(&[b"first", b"second"]);
+    let closed = |frame| fixture.replay_as(IDENTITY, Marker::default(), frame, &mut |_, _| Ok(()));
+    assert_eq!(closed(2).unwrap().unwrap().frame, 2);
+    fixture.flip(1, FIRST_FRAME + frame_bytes(b"first") + frame::HEADER_BYTES, 0);
+    assert_corrupt(&closed(2), &fixture.segment(1), FIRST_FRAME + frame_bytes(b"first"));
+    assert_eq!(closed(1).unwrap().unwrap().frame, 1);
 }
 
 #[test]
@@ -171,13 +230,12 @@ fn a_damaged_frame_at_the_end_of_a_segment_is_refused_where_the_next_segment_goe
 #[test]
 fn a_segment_that_does_not_say_who_it_is_is_refused() {
     let fixture = Fixture::with_frames(&[b"first"]);
-    for byte in 0..28 {
+    for byte in 0..36 {
         fixture.flip(1, byte, 3);
         assert_corrupt(&fixture.replay(), &fixture.segment(1), 0);
         fixture.flip(1, byte, 3);
     }
-    let listing = segment::list(fixture.path()).unwrap();
-    let other = replay(fixture.path(), &listing, IDENTITY + 1, Marker::default(), &mut |_, _| Ok(()));
+    let other = fixture.replay_as(IDENTITY + 1, Marker::default(), 0, &mut |_, _| Ok(()));
     assert_corrupt(&other, &fixture.segment(1), 0);
 }
 
@@ -223,7 +281,7 @@ fn what_a_recycled_segment_held_before_is_not_taken_for_news() {
     fs::write(fixture.path().join("0000000000000002.spare"), &old).unwrap();
     let spares = segment::list(fixture.path()).unwrap().spares;
     let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(fixture.path()) };
-    let pool = Pool::new(fixture.path().to_owned(), IDENTITY, options, spares);
+    let pool = Pool::new(fixture.folder(), IDENTITY, options, spares);
     let (seventh, _eighth) = (pool.make(7).unwrap(), pool.make(8).unwrap());
     let mut buffer = Vec::new();
     frame::begin(&mut buffer);
@@ -241,7 +299,7 @@ fn what_a_recycled_segment_held_before_is_not_taken_for_news() {
 fn segments_that_are_no_longer_needed_are_used_again() {
     let fixture = Fixture::with_frames(&[&[1; 300], &[2; 300], &[3; 300]]);
     let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(fixture.path()) };
-    let pool = Pool::new(fixture.path().to_owned(), IDENTITY, options, Vec::new());
+    let pool = Pool::new(fixture.folder(), IDENTITY, options, Vec::new());
     pool.retire_below(3).unwrap();
     let listing = segment::list(fixture.path()).unwrap();
     assert_eq!((listing.segments.len(), listing.spares.len()), (2, 2), "3 and the one prepared after it are left");

@@ -34,7 +34,11 @@ impl Memory {
     /// A database behind a network that takes a moment and that may lose an answer.
     fn far() -> Self {
         Self {
-            settings: Settings { persistence: Persistence::Manual, may_fail_after_applying: true },
+            settings: Settings {
+                persistence: Persistence::Manual,
+                may_fail_after_applying: true,
+                ..Settings::default()
+            },
             latency: Duration::from_millis(1),
             ..Self::flushed(4)
         }

@@ -56,6 +56,16 @@ async fn in_the_end<T>(attempt: impl AsyncFn() -> Result<T>) -> T {
     tokio::time::timeout(PATIENCE, tries).await.expect("the store answers in the end")
 }
 
+/// Waits for what comes by itself.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let comes = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, comes).await.unwrap_or_else(|_| panic!("{what} never happens"));
+}
+
 pub(crate) async fn log(store: &RedisStore) -> Vec<LogEntry> {
     store.read_log(0, 0, 1000, Visibility::Committed).await.expect("the store answers")
 }

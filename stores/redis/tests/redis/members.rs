@@ -10,7 +10,7 @@ use crate::deployment::Deployment;
 const LONG: Duration = Duration::from_secs(60);
 
 fn member(id: u64) -> Member {
-    Member { id, address: format!("host-{id}:9000") }
+    Member { id, address: format!("host-{id}:9000"), is_fit: id.is_multiple_of(2) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

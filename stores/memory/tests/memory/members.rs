@@ -8,7 +8,7 @@ use saga_store_memory::MemoryDatabase;
 const TTL: Duration = Duration::from_secs(3);
 
 fn member(id: u64) -> Member {
-    Member { id, address: format!("host-{id}:9000") }
+    Member { id, address: format!("host-{id}:9000"), is_fit: id.is_multiple_of(2) }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use saga::{
-    Durability, Partition, Store,
+    Partition, Store,
     store::{
-        Commit, Committed, LogEntry, Residents, Result, Snapshot, Visibility,
+        Commit, Committed, LogEntry, Residents, Result, Snapshot, Visibility, Wrap,
         position::{epoch_of, position, sequence_of},
     },
 };
@@ -29,7 +29,7 @@ impl Dense {
         epochs.resize(partitions.into(), vec![(0, 0)]);
         let dense = Self { store, epochs: Mutex::new(epochs) };
         for partition in 0..partitions {
-            dense.load(partition, &[]).await.expect("a server that has just been opened answers");
+            Store::load(&dense, partition, &[]).await.expect("a server that has just been opened answers");
         }
         dense
     }
@@ -63,7 +63,13 @@ impl Dense {
     }
 }
 
-impl Store for Dense {
+impl Wrap for Dense {
+    type Within = RedisStore;
+
+    fn within(&self) -> &RedisStore {
+        &self.store
+    }
+
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         let mut snapshot = self.store.load(partition, keys).await?;
         assert_eq!(epoch_of(snapshot.head), epoch_of(snapshot.log_end));
@@ -81,7 +87,8 @@ impl Store for Dense {
     async fn commit(&self, partition: Partition, mut commit: Commit) -> Result<Committed> {
         let epoch = self.epoch(partition);
         commit.expected_head = position(epoch, commit.expected_head).expect("not too high");
-        commit.trim = self.event(partition, commit.trim);
+        // Beyond every count is beyond every epoch.
+        commit.trim = if commit.trim == u64::MAX { u64::MAX } else { self.event(partition, commit.trim) };
         let committed = self.store.commit(partition, commit).await?;
         assert_eq!(epoch_of(committed.head), epoch);
         Ok(Committed { head: sequence_of(committed.head), ..committed })
@@ -102,7 +109,12 @@ impl Store for Dense {
         Ok(entries)
     }
 
-    fn durability(&self) -> &Durability {
-        self.store.durability()
+    async fn begin_epoch(&self, partition: Partition, above: u64) -> Result<()> {
+        let above = above.max(self.epoch(partition));
+        self.store.begin_epoch(partition, above).await?;
+        let begun = self.store.load(partition, &[]).await?;
+        assert!(epoch_of(begun.log_end) > above, "a new epoch above {above}");
+        self.learn(partition, epoch_of(begun.log_end), sequence_of(begun.log_end));
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use saga::{Member, Members, Store};
-use saga_store_redis::{OpenError, Options, Promise, RedisStore};
+use saga_store_redis::{Login, OpenError, Options, Promise, RedisStore, Secret};
 use test_servers::{Fsync, Kind, Server, free_port};
 
 use crate::steps::{append, texts};
@@ -38,10 +38,13 @@ async fn data_of_a_format_that_is_not_known_are_left_alone() {
 async fn only_the_right_password_opens_a_store() {
     let password = Some("open sesame".to_owned());
     let server = server(test_servers::Options { password: password.clone(), ..test_servers::Options::default() });
-    let options = |password| Options { password, ..Options::new(server.url(), "order", 1) };
+    let options = |password: Option<String>| {
+        let login = Login { password: password.map(Secret::Value), ..Login::default() };
+        Options { login, ..Options::new(server.url(), "order", 1) }
+    };
     for wrong in [None, Some("guess".to_owned())] {
         let error = RedisStore::open(options(wrong)).await.expect_err("refused");
-        assert!(matches!(error, OpenError::Unreachable(_)), "{error}");
+        assert!(matches!(error, OpenError::Denied(_)), "{error}");
         assert!(!error.to_string().contains("guess"), "{error}");
     }
     let store = RedisStore::open(options(password)).await.expect("opens");
@@ -56,18 +59,17 @@ async fn a_user_with_the_rights_that_the_readme_names_is_enough() {
     let server = server(test_servers::Options::default());
     let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(rights).collect();
     let () = server.ask(&words);
-    let (username, password) = (Some("order".to_owned()), Some("PASSWORD".to_owned()));
+    let login = Login { username: Some("order".to_owned()), password: Some(Secret::Value("PASSWORD".to_owned())) };
     for promise in [Promise::Always, Promise::Replicated] {
-        let (username, password) = (username.clone(), password.clone());
-        let options = Options { username, password, promise, ..Options::new(server.url(), "order", 2) };
+        let options = Options { login: login.clone(), promise, ..Options::new(server.url(), "order", 2) };
         let store = RedisStore::open(options).await.expect("opens");
         append(&store, "a").await.expect("works");
         texts(&store).await;
-        let me = Member { id: 1, address: "here:1".to_owned() };
+        let me = Member { id: 1, address: "here:1".to_owned(), is_fit: true };
         store.beat(&me, Duration::from_secs(9)).await.expect("works");
         store.leave(1).await.expect("works");
     }
-    let options = Options { username, password, ..Options::new(server.url(), "stock", 1) };
+    let options = Options { login, ..Options::new(server.url(), "stock", 1) };
     assert!(RedisStore::open(options).await.is_err(), "another service's data");
 }
 
@@ -97,7 +99,7 @@ async fn options_that_make_no_sense_are_refused() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     assert!(error(Options::new(url.clone(), "order", 0)).await.contains("at least one partition"));
     assert!(error(Options::new(url.clone(), "or}der", 1)).await.contains("letters"));
-    assert!(error(Options::new("order", "order", 1)).await.contains("redis://HOST:PORT"));
+    assert!(error(Options::new("order", "order", 1)).await.contains("redis://[USER@]HOST:PORT"));
     assert!(error(Options::new(url, "order", 1)).await.contains("cannot be reached"));
     assert!("sometimes".parse::<Promise>().is_err());
     assert_eq!("replicated".parse(), Ok(Promise::Replicated));

@@ -17,7 +17,7 @@ use saga::{
     Store as _,
     store::{Commit, Error},
 };
-use saga_store_embedded::{Embedded, FaultPoint, OpenError, Options, ServiceError};
+use saga_store_embedded::{Embedded, EmbeddedStore, FaultPoint, OpenError, Options, ServiceError};
 
 use crate::disk::{Disk, get, put, put_durably};
 
@@ -80,7 +80,6 @@ async fn a_checkpoint_that_fails_at_any_stage_poisons_and_loses_nothing() {
         FaultPoint::CheckpointWritten,
         FaultPoint::CheckpointInstalled,
         FaultPoint::CheckpointFinished,
-        FaultPoint::Compaction,
     ] {
         let disk = Disk::new(8 << 10);
         let embedded = disk.open().unwrap();
@@ -269,4 +268,142 @@ async fn overwriting_without_end_leaves_the_disk_level() {
     // Fifty records of a thousand bytes, in at most sixteen unmerged checkpoints and a merged one, twice while merging.
     assert!(bytes("base/tables") < 40 * 50 * 1100, "{}", bytes("base/tables"));
     assert!(bytes("journal") < 16 * (64 << 10), "{}", bytes("journal"));
+}
+
+/// Fails at some points, for a reason that passes, until told otherwise.
+fn lacking(
+    points: &'static [FaultPoint],
+    kind: i32,
+) -> (Arc<std::sync::atomic::AtomicBool>, saga_store_embedded::FaultHook) {
+    let lacks = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hook = Arc::clone(&lacks);
+    let hook = move |point| match points.contains(&point) && hook.load(Ordering::SeqCst) {
+        true => Err(io::Error::from_raw_os_error(kind)),
+        false => Ok(()),
+    };
+    (lacks, Arc::new(hook))
+}
+
+/// Waits for what threads do in their own time.
+fn until(mut condition: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it has not happened in half a minute");
+}
+
+const TOO_MANY_OPEN_FILES: i32 = 24;
+const NO_SPACE: i32 = 28;
+
+#[tokio::test]
+async fn segments_and_checkpoints_wait_for_descriptors_and_room_and_poison_nothing() {
+    for kind in [TOO_MANY_OPEN_FILES, NO_SPACE] {
+        let disk = Disk::new(48 << 10);
+        let (lacks, hook) =
+            lacking(&[FaultPoint::SegmentPrepare, FaultPoint::CheckpointWritten, FaultPoint::Compaction], kind);
+        let embedded = Embedded::open(Options { fault: Some(hook), ..disk.options.clone() }).unwrap();
+        let store = embedded.service("shop", 1).unwrap();
+        put_durably(&store, 0, "before", b"1").await.unwrap();
+        lacks.store(true, Ordering::SeqCst);
+        // What is there takes some more, and then somebody waits.
+        let writer = tokio::spawn({
+            let store = store.clone();
+            async move {
+                for number in 0..40 {
+                    put_durably(&store, 0, &format!("key:{number}"), &[7; 5000]).await.unwrap();
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!writer.is_finished(), "there is no segment to write to");
+        assert_eq!(embedded.stats().checkpoints, 0);
+        assert_eq!(get(&store, 0, "before").await.unwrap().as_deref(), Some(&b"1"[..]), "reads go on");
+        lacks.store(false, Ordering::SeqCst);
+        writer.await.unwrap();
+        until(|| embedded.stats().checkpoints > 0);
+        embedded.close().unwrap();
+        let tables = std::fs::read_dir(disk.data().join("base").join("tables")).unwrap().count() as u64;
+        assert!(tables <= embedded.stats().checkpoints, "what failed tries left is gone: {tables} tables");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_waits_for_a_segment_can_be_closed() {
+    let disk = Disk::new(1 << 30);
+    let (lacks, hook) = lacking(&[FaultPoint::SegmentPrepare], NO_SPACE);
+    let embedded = Embedded::open(Options { fault: Some(hook), ..disk.options.clone() }).unwrap();
+    let store = embedded.service("shop", 1).unwrap();
+    lacks.store(true, Ordering::SeqCst);
+    let writer = tokio::spawn(async move {
+        for number in 0..20 {
+            put_durably(&store, 0, &format!("key:{number}"), &[7; 30_000]).await?;
+        }
+        Ok::<_, Error>(())
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Not all of it fits into the segments that are there.
+    assert!(matches!(embedded.close(), Err(Error::Poisoned(reason)) if reason.contains("No space left")));
+    assert!(writer.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_has_no_room_for_what_is_new_until_it_has() {
+    let disk = Disk::new(1 << 20);
+    let (full, hook) = lacking(&[FaultPoint::FreeSpace], NO_SPACE);
+    let embedded = Embedded::open(Options { fault: Some(hook), ..disk.options.clone() }).unwrap();
+    let store = embedded.service("shop", 1).unwrap();
+    assert_eq!(store.room(), Ok(()));
+    full.store(true, Ordering::SeqCst);
+    until(|| store.room().is_err());
+    assert_eq!(store.room(), embedded.room());
+    // It is the engine that refuses; what goes on is committed.
+    put_durably(&store, 0, "key", b"value").await.unwrap();
+    full.store(false, Ordering::SeqCst);
+    until(|| store.room().is_ok());
+}
+
+/// The frozen changes are of one moment, and so must be what the base's marker says: of frames and segments that were begun
+/// later, the base has nothing.
+#[test]
+fn what_is_journaled_after_a_freeze_is_replayed_from_its_segments() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let writer = Arc::new(Mutex::new(None::<EmbeddedStore>));
+    let hook = {
+        let writer = Arc::clone(&writer);
+        move |point| {
+            if point == FaultPoint::CheckpointFrozen
+                && let Some(store) = writer.lock().unwrap().take()
+            {
+                let runtime = runtime()?;
+                for number in 0..20 {
+                    // Two of them fill a segment.
+                    let (key, value) = (format!("later:{number}"), [number; 30 << 10]);
+                    runtime.block_on(put_durably(&store, 0, &key, &value)).map_err(io::Error::other)?;
+                }
+            }
+            Ok(())
+        }
+    };
+    let disk = Disk::new(1 << 20);
+    let embedded = Embedded::open(Options { fault: Some(Arc::new(hook)), ..disk.options.clone() }).unwrap();
+    let shop = embedded.service("shop", 1).unwrap();
+    *writer.lock().unwrap() = Some(shop.clone());
+    let runtime = runtime().unwrap();
+    for number in 0..40 {
+        runtime.block_on(put_durably(&shop, 0, &format!("first:{number}"), &[number; 30 << 10])).unwrap();
+    }
+    until(|| embedded.stats().checkpoints > 0);
+    assert!(writer.lock().unwrap().is_none());
+    embedded.close().unwrap();
+    assert_eq!(embedded.stats().checkpoints, 1, "nothing else has what came later");
+    drop((shop, embedded));
+
+    let embedded = disk.open().unwrap();
+    let shop = embedded.service("shop", 1).unwrap();
+    for key in (0..40).map(|number| format!("first:{number}")).chain((0..20).map(|number| format!("later:{number}"))) {
+        assert_eq!(runtime.block_on(get(&shop, 0, &key)).unwrap().map(|value| value.len()), Some(30 << 10), "{key}");
+    }
 }

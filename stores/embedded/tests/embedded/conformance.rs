@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use saga::{
-    Durability, Partition, Store,
     conformance::{PARTITIONS, Reopen, Subject},
-    store::{Commit, Committed, LogEntry, Residents, Result, Snapshot, Visibility},
+    store::Wrap,
 };
 use saga_store_embedded::{Embedded, EmbeddedStore};
 
@@ -31,35 +29,11 @@ impl Subjected {
     }
 }
 
-impl Store for Subjected {
-    async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
-        self.store.load(partition, keys).await
-    }
+impl Wrap for Subjected {
+    type Within = EmbeddedStore;
 
-    async fn residents(&self, partition: Partition) -> Result<Residents> {
-        self.store.residents(partition).await
-    }
-
-    async fn commit(&self, partition: Partition, commit: Commit) -> Result<Committed> {
-        self.store.commit(partition, commit).await
-    }
-
-    async fn read_log(
-        &self,
-        partition: Partition,
-        after: u64,
-        limit: usize,
-        visibility: Visibility,
-    ) -> Result<Vec<LogEntry>> {
-        self.store.read_log(partition, after, limit, visibility).await
-    }
-
-    fn is_certain(&self) -> bool {
-        self.store.is_certain()
-    }
-
-    fn durability(&self) -> &Durability {
-        self.store.durability()
+    fn within(&self) -> &EmbeddedStore {
+        &self.store
     }
 }
 

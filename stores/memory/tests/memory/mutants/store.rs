@@ -11,11 +11,11 @@ use std::{
 use bytes::Bytes;
 use saga::{
     Durability, Partition, Store,
-    store::{Commit, Committed, Cursor, Error, LogEntry, Residents, Result, Snapshot, Visibility},
+    store::{Commit, Committed, Cursor, Error, Identity, LogEntry, Residents, Result, Snapshot, Visibility, Wrap},
 };
 use saga_store_memory::MemoryStore;
 
-use crate::Flaw;
+use super::Flaw;
 
 /// A memory store, except for its flaw.
 pub(crate) struct Mutant {
@@ -42,7 +42,13 @@ pub(crate) struct Memory {
     trims: Mutex<HashMap<Partition, u64>>,
 }
 
-impl Store for Mutant {
+impl Wrap for Mutant {
+    type Within = MemoryStore;
+
+    fn within(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         let partition = self.partition(partition);
         let mut snapshot = self.part(partition).load(partition, keys).await?;
@@ -160,6 +166,36 @@ impl Store for Mutant {
             _ => {}
         }
         Ok(entries)
+    }
+
+    async fn begin_epoch(&self, partition: Partition, above: u64) -> Result<()> {
+        if self.flaw == Flaw::EmptiesTheLogForAnEpoch {
+            let expected_head = self.store.load(partition, &[]).await?.head;
+            let commit = Commit { expected_head, trim: u64::MAX, ..Commit::default() };
+            self.store.commit(partition, commit).await?;
+        }
+        self.part(partition).begin_epoch(partition, above).await
+    }
+
+    fn identity(&self) -> Identity {
+        match self.flaw {
+            Flaw::HasOneIdentityForAllData => Identity::from_bits(7),
+            Flaw::IsOtherDataWhenReopened => {
+                Identity::from_bits(self.store.identity().to_bits() ^ self.memory.reopenings.load(Ordering::Relaxed))
+            }
+            _ => self.store.identity(),
+        }
+    }
+
+    async fn bound_to(&self, peer: &str, met: Option<Identity>) -> Result<Option<Identity>> {
+        if self.flaw == Flaw::BindsToTheLastThatAreMet && met.is_some() {
+            self.store.unbind(peer).await?;
+        }
+        self.store.bound_to(peer, met).await
+    }
+
+    async fn unbind(&self, peer: &str) -> Result<()> {
+        if self.flaw == Flaw::TakesNoBondBack { Ok(()) } else { self.store.unbind(peer).await }
     }
 
     fn durability(&self) -> &Durability {

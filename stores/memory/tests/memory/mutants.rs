@@ -71,6 +71,11 @@ flaws! {
     TrustsItsCache, trusting_a_cache_is_noticed, [two_handles_compete_by_head, random_histories_match_the_reference];
     LosesCursors, losing_cursors_is_noticed, [a_commit_is_applied_whole, cursors_are_kept_and_replaced_one_by_one];
     CountsCursorsByService, counting_cursors_by_service_is_noticed, [cursors_are_kept_and_replaced_one_by_one];
+    EmptiesTheLogForAnEpoch, emptying_the_log_for_an_epoch_is_noticed, [an_epoch_keeps_the_log_and_goes_on_counting];
+    HasOneIdentityForAllData, one_identity_for_all_data_is_noticed, [an_identity_stays_with_the_data];
+    IsOtherDataWhenReopened, another_identity_after_reopening_is_noticed, [an_identity_stays_with_the_data];
+    BindsToTheLastThatAreMet, binding_to_the_last_that_are_met_is_noticed, [bonds_last_until_they_are_taken_back];
+    TakesNoBondBack, taking_no_bond_back_is_noticed, [bonds_last_until_they_are_taken_back];
     DropsEmptyEvents, dropping_empty_events_is_noticed, [events_of_every_size_are_kept];
     NumbersWhatIsLeft, numbering_what_is_left_is_noticed, [
         a_trim_takes_nothing_above_it,

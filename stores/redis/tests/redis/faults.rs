@@ -1,6 +1,6 @@
-//! Servers that die, freeze, run out of memory, or whose answers are lost.
+//! Servers that die, freeze, or whose answers are lost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use saga::{
     Store,
@@ -9,7 +9,7 @@ use saga::{
 use saga_store_redis::{Options, RedisStore};
 use test_servers::{Kind, Proxy, Server};
 
-use crate::steps::{append, append_in_the_end, event, load_in_the_end, texts};
+use crate::steps::{append, append_in_the_end, event, load_in_the_end, texts, until};
 
 fn server() -> Server {
     Server::start(Kind::Valkey8, test_servers::Options::default())
@@ -22,30 +22,22 @@ async fn open(url: String) -> RedisStore {
     RedisStore::open(options).await.expect("opens")
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} never happens");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_is_a_passing_fault_and_everything_acknowledged_is_there_afterwards() {
     let mut server = server();
     let store = open(server.url()).await;
     append(&store, "a").await.expect("works");
-    assert!(store.answers());
+    assert_eq!(store.trouble(), None);
     server.kill();
     assert!(matches!(store.load(0, &[]).await, Err(Error::Failed(_))));
     assert!(matches!(store.commit(0, event(1, "b")).await, Err(Error::Failed(_))));
     assert!(matches!(store.read_log(0, 0, 9, Visibility::Durable).await, Err(Error::Failed(_))));
     assert!(!store.is_certain(), "a commit that failed may have been applied");
-    until("the store says that it has no answer", || !store.answers()).await;
+    until("the store says that it has no answer", || store.trouble().is_some()).await;
     server.restart();
     append_in_the_end(&store, "c").await;
     assert_eq!(texts(&store).await, ["a", "c"]);
-    until("the store says that it has answers again", || store.answers()).await;
+    until("the store says that it has answers again", || store.trouble().is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,19 +68,6 @@ async fn a_commit_whose_answer_is_lost_is_failed_and_not_conflicting() {
     proxy.mend();
     let now = load_in_the_end(&store).await;
     assert_eq!((now.head, now.records), (head + 1, vec![Some("applied".into())]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_memory_refuses_commits_and_still_answers_loads() {
-    let server = server();
-    let store = open(server.url()).await;
-    let head = append(&store, "a").await.expect("works").head;
-    let () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    let refused = store.commit(0, event(head, "b")).await.expect_err("no memory");
-    assert!(matches!(&refused, Error::Failed(reason) if reason.contains("OOM")), "{refused}");
-    assert_eq!(store.load(0, &["last".into()]).await.expect("reads work").records, [Some("a".into())]);
-    let () = server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    store.commit(0, event(head, "b")).await.expect("works again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

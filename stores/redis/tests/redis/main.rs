@@ -15,8 +15,14 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod steps;
+#[cfg(test)]
+mod torn;

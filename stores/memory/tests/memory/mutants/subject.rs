@@ -11,7 +11,7 @@ use saga::{
 };
 use saga_store_memory::{MemoryDatabase, Persistence, Settings};
 
-use crate::{
+use super::{
     Flaw,
     store::{Memory, Mutant},
 };
