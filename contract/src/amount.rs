@@ -37,6 +37,12 @@ impl Amount {
         if value <= Self::MAX.0 { Ok(Self(value)) } else { Err(AmountError::TooLarge) }
     }
 
+    /// The amount, or [the largest](Self::MAX) where it is too large.
+    #[must_use]
+    pub fn saturating(value: u64) -> Self {
+        Self(value.min(Self::MAX.0))
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {

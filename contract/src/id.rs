@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
 /// The longest identifier in bytes.
-const BYTES_MAX: usize = 64;
+pub const ID_BYTES_MAX: usize = 64;
 
 /// An identifier: 1 to 64 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `_` and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +20,7 @@ pub enum IdError {
     #[error("an id must not be empty")]
     Empty,
     /// It has more than 64 bytes.
-    #[error("an id has at most {BYTES_MAX} characters")]
+    #[error("an id has at most {ID_BYTES_MAX} characters")]
     TooLong,
     /// It has a character that identifiers do not have.
     #[error("an id has only letters, digits, '_' and '-'")]
@@ -59,7 +59,7 @@ impl FromStr for Id {
         if text.is_empty() {
             return Err(IdError::Empty);
         }
-        if text.len() > BYTES_MAX {
+        if text.len() > ID_BYTES_MAX {
             return Err(IdError::TooLong);
         }
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -131,6 +131,12 @@ macro_rules! identifiers {
             }
         }
 
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                self.as_str().as_bytes()
+            }
+        }
+
         impl From<Id> for $name {
             fn from(id: Id) -> Self {
                 Self(id)
@@ -199,11 +205,17 @@ impl CheckoutId {
     pub fn to_bytes(self) -> [u8; 16] {
         ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
     }
+}
 
-    /// The name of which [`Self::to_bytes`] made `bytes`; `None` if they are not as many.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(u128::from_be_bytes).map(Self::from_random)
+impl From<CheckoutId> for [u8; 16] {
+    fn from(name: CheckoutId) -> Self {
+        name.to_bytes()
+    }
+}
+
+impl From<[u8; 16]> for CheckoutId {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self::from_random(u128::from_be_bytes(bytes))
     }
 }
 
@@ -230,9 +242,7 @@ mod tests {
     #[test]
     fn a_checkouts_name_is_read_from_its_bytes_again() {
         let name = CheckoutId::from_random(u128::MAX / 3);
-        let bytes = name.to_bytes();
-        assert_eq!(CheckoutId::from_bytes(&bytes), Some(name));
-        assert_eq!(CheckoutId::from_bytes(&bytes[1..]), None);
+        assert_eq!(CheckoutId::from(name.to_bytes()), name);
     }
 
     #[test]

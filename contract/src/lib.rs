@@ -7,11 +7,13 @@ mod amount;
 mod event;
 mod id;
 mod query;
+mod service;
 
 pub use amount::{Amount, AmountError, Quantity};
-pub use event::{Checkout, CheckoutData, Event, Line, Reason, Station};
-pub use id::{CheckoutId, Id, IdError, ItemId, OrderId, UserId};
-pub use query::{Answer, Queries, QueryError};
+pub use event::{Change, Checkout, CheckoutData, Event, Line, Reason, Shortage, Station, Turn, Wait};
+pub use id::{CheckoutId, ID_BYTES_MAX, Id, IdError, ItemId, OrderId, UserId};
+pub use query::{Answer, Books, Queries, QueryError};
+pub use service::Service;
 
 /// The most lines an order may have: keeps every event and record far below what a store must accept.
 pub const LINES_MAX: usize = 100;

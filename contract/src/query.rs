@@ -16,6 +16,15 @@ pub enum QueryError {
 /// An answer to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, QueryError>> + Send + 'a>>;
 
+/// What the books say now, of what no checkout holds any more.
+pub trait Books: Send + Sync {
+    /// The units of an item, or `None` if there is no such item.
+    fn units(&self, item: ItemId) -> Answer<'_, Option<Amount>>;
+
+    /// The credit of a user, or `None` if there is no such user.
+    fn credit(&self, user: UserId) -> Answer<'_, Option<Amount>>;
+}
+
 /// The queries.
 pub trait Queries: Send + Sync {
     /// The price of an item at this moment, or `None` if there is no such item.

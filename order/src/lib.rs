@@ -4,12 +4,14 @@
 //!  routes (HTTP) ─▶ participant (pure steps) ─▶ record (what is kept)
 //! ```
 
+mod log;
 mod metrics;
 mod participant;
 pub mod problems;
 mod record;
 mod routes;
 
+pub use log::Log;
 pub use metrics::Metrics;
 pub use participant::{Command, NewOrder, Orders, Reply};
 pub use record::{Order, OrderKey, Stage};

@@ -23,8 +23,12 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let outcomes = Family::default();
+        let outcomes = Family::<Outcome, Counter>::default();
         let completed = outcomes.get_or_create_owned(&Outcome { outcome: "completed" });
+        // From the beginning, for a rate is the difference to what was there before.
+        for outcome in REFUSALS {
+            outcomes.get_or_create_owned(&Outcome { outcome });
+        }
         // Events carry milliseconds, so that is where the buckets begin.
         let buckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
         Self { outcomes, completed, duration: Histogram::new(buckets) }
@@ -43,22 +47,25 @@ impl Metrics {
     }
 
     pub(crate) fn decided(&self, event: &Event, now: Timestamp) {
-        let outcome = match event {
-            Event::CheckoutCompleted(_) => {
+        let (checkout, outcome) = match event {
+            Event::CheckoutCompleted(checkout) => {
                 self.completed.inc();
-                None
+                (checkout, None)
             }
-            Event::CheckoutCancelled(_, reason) => Some(name(reason)),
+            Event::CheckoutCancelled(checkout, reason, _) => (checkout, Some(name(reason))),
             _ => return,
         };
         if let Some(outcome) = outcome {
             self.outcomes.get_or_create(&Outcome { outcome }).inc();
         }
-        self.duration.observe(now.since(Timestamp(event.checkout().started_at_ms)).as_secs_f64());
+        self.duration.observe(now.since(Timestamp(checkout.started_at_ms)).as_secs_f64());
     }
 }
 
-fn name(reason: &Reason) -> &'static str {
+/// Every [`name`].
+const REFUSALS: [&str; 6] = ["out_of_stock", "unknown_item", "not_enough_credit", "unknown_user", "busy", "timeout"];
+
+pub(crate) fn name(reason: &Reason) -> &'static str {
     match reason {
         Reason::OutOfStock { .. } => "out_of_stock",
         Reason::UnknownItem { .. } => "unknown_item",

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use contract::{
-    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, UserId,
+    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, Service,
+    Shortage, UserId,
 };
 use saga::{
-    Deadline, Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step, Timestamp,
+    Deadline, Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step, Timestamp,
     minicbor::{self, Decode, Encode},
     partition_of,
 };
 
 use crate::{
+    log::Log,
     metrics::Metrics,
     record::{Order, OrderKey, Stage},
 };
@@ -68,7 +70,26 @@ pub enum Command {
         /// The request's name, from which that of the attempt is made if one is begun; its copies have the same.
         #[n(1)]
         attempt: CheckoutId,
+        /// When it was first asked, in milliseconds since 1970; its copies have the same. Whoever's clock that is, a copy
+        /// that comes after the order has forgotten its attempt is known by it.
+        #[n(2)]
+        #[cbor(default)]
+        asked: u64,
     },
+}
+
+impl Command {
+    /// What to ask instead of a checkout that came too late, where nobody but the asker has copies of it: none of those
+    /// was decided for, and none will begin anything any more.
+    #[must_use]
+    pub fn asked_anew(&self, reply: &Reply) -> Option<Self> {
+        match (self, reply) {
+            (Self::Checkout { order, attempt, .. }, Reply::Late { floor, may_be_paid: false }) => {
+                Some(Self::Checkout { order: order.clone(), attempt: *attempt, asked: floor.saturating_add(1) })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An order to be initialised.
@@ -125,54 +146,72 @@ pub enum Reply {
     /// The checkout was cancelled and undone.
     #[n(9)]
     Cancelled(#[n(0)] Reason),
+    /// The checkout may be a late copy of one that was decided, and begins nothing.
+    #[n(10)]
+    Late {
+        /// Only what is asked after this begins an attempt.
+        #[n(0)]
+        floor: u64,
+        /// Whether it may have been decided for.
+        #[n(1)]
+        may_be_paid: bool,
+    },
 }
+
+/// Cancelled attempts of an order that are remembered by name: enough for late copies to be told what the first one was.
+const CANCELLED_MAX: usize = 4;
 
 /// The order service.
 #[derive(Clone, Debug)]
 pub struct Orders {
     timeout: Duration,
     metrics: Metrics,
+    log: Option<Log>,
+    cancelled_max: usize,
 }
 
 impl Orders {
     /// The service, cancelling checkouts that take longer than `timeout`.
     #[must_use]
     pub fn new(timeout: Duration, metrics: Metrics) -> Self {
-        Self { timeout, metrics }
+        Self { timeout, metrics, log: None, cancelled_max: CANCELLED_MAX }
     }
 
-    /// How long a checkout may take.
+    /// The service, saying in `log` how checkouts end that are not paid.
     #[must_use]
-    pub fn timeout(&self) -> Duration {
-        self.timeout
+    pub fn with_log(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// The service, remembering so many cancelled attempts of an order by name. For tests: nothing depends on it.
+    #[must_use]
+    pub fn with_cancelled_max(self, cancelled_max: usize) -> Self {
+        Self { cancelled_max, ..self }
     }
 }
 
 impl Participant for Orders {
+    const NAME: &'static str = Service::Order.name();
+    const CONSUMES: &'static [&'static str] = &[Service::Stock.name(), Service::Payment.name()];
+
     type Key = OrderKey;
     type Record = Order;
     type Command = Command;
     type Reply = Reply;
     type Event = Event;
 
-    fn name(&self) -> &'static str {
-        "order"
-    }
-
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
         match input {
             Input::Command { request, command } => self.command(step, request, command),
-            Input::Event(event) => match event {
-                Event::PaymentAuthorized(checkout) => decide(step, checkout, None),
-                Event::StockRefused(checkout, _, reason) | Event::PaymentRefused(checkout, reason) => {
-                    decide(step, checkout, Some(reason))
-                }
+            Input::Event(event) => match (event.verdict(), event.checkout()) {
+                (Some(Ok(())), Some(checkout)) => self.decide(step, checkout, None),
+                (Some(Err(reason)), Some(checkout)) => self.decide(step, checkout, Some((reason, event.shortage()))),
                 _ => Ok(()),
             },
             Input::Deadline(key) => match step.get(key)?.map(|order| &order.stage) {
                 Some(Stage::InCheckout(checkout)) => {
                     let checkout = checkout.clone();
-                    decide(step, &checkout, Some(&Reason::Timeout))
+                    self.decide(step, &checkout, Some((&Reason::Timeout, None)))
                 }
                 _ => Ok(()),
             },
@@ -180,9 +219,9 @@ impl Participant for Orders {
         }
     }
 
-    fn destinations(&self, event: &Event, partitions: Partition, to: &mut Destinations) {
-        if let Event::PaymentAuthorized(_) | Event::StockRefused(..) | Event::PaymentRefused(..) = event {
-            to.add(partition_of(event.checkout().order.as_str().as_bytes(), partitions));
+    fn destinations(event: &Event, partitions: Partition, to: &mut Destinations) {
+        if let (Some(_), Some(checkout)) = (event.verdict(), event.checkout()) {
+            to.add(partition_of(checkout.order.as_str().as_bytes(), partitions));
         }
     }
 
@@ -194,7 +233,7 @@ impl Participant for Orders {
                 let at = Timestamp(checkout.started_at_ms).after(length);
                 Some(Deadline::Set { key: key(checkout), at, length })
             }
-            Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, _) => {
+            Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, ..) => {
                 Some(Deadline::Clear { key: key(checkout) })
             }
             _ => None,
@@ -210,27 +249,31 @@ impl Participant for Orders {
                 | Command::AddItem { order, .. }
                 | Command::Checkout { order, .. } => keys.push(OrderKey(order.clone())),
             },
-            Input::Event(event) => keys.push(OrderKey(event.checkout().order.clone())),
+            Input::Event(event) => keys.extend(event.checkout().map(|checkout| OrderKey(checkout.order.clone()))),
             Input::Expired { .. } | Input::Deadline(_) => {}
         }
     }
 
     fn committed(&self, own: &Event, now: Timestamp) {
         self.metrics.decided(own, now);
+        if let (Some(log), Event::CheckoutCancelled(checkout, reason, shortage)) = (&self.log, own) {
+            log.unpaid(checkout, reason, *shortage, now);
+        }
     }
 
-    fn effect(command: &Command) -> Effect {
+    fn repeatability(command: &Command) -> Repeatability {
         match command {
-            Command::Find { .. } => Effect::None,
+            Command::Find { .. } => Repeatability::Safe,
             // A checkout that was decided for is answered so again; one that was decided against may be tried again.
-            Command::Checkout { .. } | Command::Initialise { .. } => Effect::Idempotent,
-            Command::Create { .. } | Command::AddItem { .. } => Effect::Once,
+            Command::Checkout { .. } => Repeatability::Idempotent,
+            // Set again later, an order would lose what came in between.
+            Command::Create { .. } | Command::AddItem { .. } | Command::Initialise { .. } => Repeatability::Once,
         }
     }
 
     fn is_final(&self, reply: &Reply) -> bool {
         // A checkout that found no place to wait may be tried again, and so may a change of an order in checkout.
-        !matches!(reply, Reply::Cancelled(Reason::Busy) | Reply::InCheckout)
+        !matches!(reply, Reply::Cancelled(Reason::Busy) | Reply::InCheckout | Reply::Late { .. })
     }
 }
 
@@ -247,7 +290,7 @@ impl Orders {
                 None => Reply::Unknown(order.clone()),
             },
             Command::AddItem { order, item, quantity, price } => add_item(step, order, item, *quantity, *price)?,
-            Command::Checkout { order, attempt } => match self.begin(step, request, order, *attempt)? {
+            Command::Checkout { order, attempt, asked } => match self.begin(step, request, order, *attempt, *asked)? {
                 Some(reply) => reply,
                 None => return Ok(()),
             },
@@ -263,20 +306,25 @@ impl Orders {
         request: RequestId,
         order: &OrderId,
         attempt: CheckoutId,
+        asked: u64,
     ) -> Result<Option<Reply>, Missing> {
         let (now, key) = (step.now(), OrderKey(order.clone()));
-        match step.get(&key)?.map(|found| &found.stage) {
-            None => return Ok(Some(Reply::Unknown(order.clone()))),
-            Some(Stage::Paid) => return Ok(Some(Reply::Done)),
-            Some(Stage::Open | Stage::InCheckout(_)) => {}
-        }
-        let Some(found) = step.edit(&key)? else { return Ok(None) };
-        if let Stage::InCheckout(_) = found.stage {
-            found.waiting.push(request);
-            return Ok(None);
+        let Some(mut found) = step.edit(&key)? else {
+            return Ok(Some(Reply::Unknown(order.clone())));
+        };
+        match found.stage {
+            Stage::Paid => return Ok(Some(Reply::Done)),
+            Stage::InCheckout(_) => {
+                found.volatile().waiting.push((request, asked));
+                return Ok(None);
+            }
+            Stage::Open => {}
         }
         if let Some(reason) = found.outcome_of(attempt) {
             return Ok(Some(Reply::Cancelled(reason.clone())));
+        }
+        if asked <= found.floor {
+            return Ok(Some(Reply::Late { floor: found.floor, may_be_paid: asked <= found.paid_floor }));
         }
         let Some(lines) = found.merged_lines() else {
             return Ok(Some(Reply::TooLarge));
@@ -294,40 +342,46 @@ impl Orders {
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
         });
         found.attempts += 1;
+        found.asked = asked;
         found.stage = Stage::InCheckout(checkout.clone());
-        found.waiting.push(request);
+        found.waiting.push((request, asked));
         step.emit(Event::CheckoutStarted(checkout));
         Ok(None)
     }
-}
 
-/// The saga's one decision point: what is committed here stands.
-fn decide(step: &mut Step<'_, Orders>, checkout: &Checkout, refused: Option<&Reason>) -> Result<(), Missing> {
-    let key = OrderKey(checkout.order.clone());
-    match step.get(&key)?.map(|order| &order.stage) {
-        Some(Stage::InCheckout(running)) if running.id == checkout.id => {}
-        // The attempt was decided already: what still comes from it changes nothing.
-        _ => return Ok(()),
-    }
-    let Some(order) = step.edit(&key)? else { return Ok(()) };
-    let waiting = std::mem::take(&mut order.waiting);
-    match refused {
-        None => order.cancelled.clear(),
-        Some(reason) => order.remember(checkout.id, reason.clone()),
-    }
-    let (stage, reply, event) = match refused {
-        None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout.clone())),
-        Some(reason) => {
-            let cancelled = Event::CheckoutCancelled(checkout.clone(), reason.clone());
-            (Stage::Open, Reply::Cancelled(reason.clone()), cancelled)
+    /// The saga's one decision point: what is committed here stands.
+    fn decide(
+        &self,
+        step: &mut Step<'_, Self>,
+        checkout: &Checkout,
+        refused: Option<(&Reason, Option<Shortage>)>,
+    ) -> Result<(), Missing> {
+        let key = OrderKey(checkout.order.clone());
+        let Some(mut order) = step.edit(&key)? else { return Ok(()) };
+        match &order.stage {
+            Stage::InCheckout(running) if running.id == checkout.id => {}
+            // The attempt was decided already: what still comes from it changes nothing.
+            _ => return Ok(()),
         }
-    };
-    order.stage = stage;
-    step.emit(event);
-    for request in waiting {
-        step.reply(request, reply.clone());
+        let waiting = order.take_waiting(refused.is_none());
+        match refused {
+            None => order.forget_cancelled(),
+            Some((reason, _)) => order.remember(checkout.id, reason.clone(), self.cancelled_max),
+        }
+        let (stage, reply, event) = match refused {
+            None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout.clone())),
+            Some((reason, shortage)) => {
+                let cancelled = Event::CheckoutCancelled(checkout.clone(), reason.clone(), shortage);
+                (Stage::Open, Reply::Cancelled(reason.clone()), cancelled)
+            }
+        };
+        order.stage = stage;
+        step.emit(event);
+        for request in waiting {
+            step.reply(request, reply.clone());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn initialise(step: &mut Step<'_, Orders>, orders: &[NewOrder]) -> Result<Reply, Missing> {
@@ -338,10 +392,12 @@ fn initialise(step: &mut Step<'_, Orders>, orders: &[NewOrder]) -> Result<Reply,
     }
     for new in orders {
         let key = OrderKey(new.order.clone());
-        // The names of attempts are made with this number, so it counts on.
-        let attempts = step.get(&key)?.map_or(0, |order| order.attempts);
-        let (lines, total_cost) = (new.lines.clone(), new.total_cost);
-        step.put(&key, Order { lines, total_cost, attempts, ..Order::new(new.user.clone()) });
+        let (user, lines) = (new.user.clone(), new.lines.clone());
+        let order = match step.get(&key)? {
+            Some(before) => before.renewed(user, lines, new.total_cost),
+            None => Order { lines, total_cost: new.total_cost, ..Order::new(user) },
+        };
+        step.put(&key, order);
     }
     Ok(Reply::Done)
 }
@@ -354,7 +410,7 @@ fn add_item(
     price: Amount,
 ) -> Result<Reply, Missing> {
     let key = OrderKey(order.clone());
-    let Some(found) = step.get(&key)? else {
+    let Some(mut found) = step.edit(&key)? else {
         return Ok(Reply::Unknown(order.clone()));
     };
     match found.stage {
@@ -369,10 +425,8 @@ fn add_item(
     let (Some(total_cost), Some(_)) = (total, found.quantity_with(item, quantity)) else {
         return Ok(Reply::TooLarge);
     };
-    if let Some(found) = step.edit(&key)? {
-        found.lines.push(Line { item: item.clone(), quantity });
-        found.total_cost = total_cost;
-    }
+    found.lines.push(Line { item: item.clone(), quantity });
+    found.total_cost = total_cost;
     Ok(Reply::Done)
 }
 

@@ -37,8 +37,8 @@ pub static TIMEOUT: Kind = Kind::new(
     "timeout",
     StatusCode::CONFLICT,
     "The checkout took too long",
-    "Stock and payment did not both answer within the time a checkout may take, so it was cancelled. Whatever was held \
-     for it is given back, if need be once the service that is down is up again. Nothing was kept. It may be tried again.",
+    "Stock and payment did not both answer within the time a checkout may take, so it was cancelled. All \
+     reservations are released, at the latest when the unreachable service is back. It may be tried again.",
 );
 /// All of them.
 pub static ALL: &[&Kind] = &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT];

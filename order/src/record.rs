@@ -50,11 +50,11 @@ pub struct Cancelled {
     /// Why.
     #[n(2)]
     pub reason: Reason,
+    /// When the request that began it was first asked (see [`Order::asked`]).
+    #[n(3)]
+    #[cbor(default)]
+    pub asked: u64,
 }
-
-/// Cancelled attempts that an order remembers. A copy of a request that is still under way when its attempt is decided
-/// arrives within seconds; more attempts than these in that time are refused faster than anybody retries.
-const CANCELLED_MAX: usize = 4;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -76,13 +76,26 @@ pub struct Order {
     pub attempts: u64,
     /// The last attempts that were decided against. A request that begins an attempt may have copies on their way, sent
     /// because no answer came: whichever is late is told what became of the attempt, and begins no other one, for its
-    /// caller may have been told long ago that nothing is kept.
+    /// caller may have been told long ago that nothing is kept. Of those that are no longer here, [`Self::floor`] knows.
     #[n(5)]
     #[cbor(default)]
     pub cancelled: Vec<Cancelled>,
-    /// Callers that wait for the outcome of the attempt that runs.
+    /// When the request that began the last attempt was first asked, or the last of those that were told that it is paid: a
+    /// number that all copies of a request carry, and no matter by whose clock.
+    #[n(6)]
+    #[cbor(default)]
+    pub asked: u64,
+    /// Requests that were asked by then begin nothing: one of them may have begun an attempt that is forgotten.
+    #[n(7)]
+    #[cbor(default)]
+    pub floor: u64,
+    /// Of those, requests that were asked by then may have begun the attempt that was paid, before the order was set anew.
+    #[n(8)]
+    #[cbor(default)]
+    pub paid_floor: u64,
+    /// Callers that wait for the outcome of the attempt that runs, each with when it was asked.
     #[cbor(skip)]
-    pub waiting: Vec<RequestId>,
+    pub waiting: Vec<(RequestId, u64)>,
 }
 
 impl Order {
@@ -96,8 +109,41 @@ impl Order {
             stage: Stage::Open,
             attempts: 0,
             cancelled: Vec::new(),
+            asked: 0,
+            floor: 0,
+            paid_floor: 0,
             waiting: Vec::new(),
         }
+    }
+
+    /// The order set anew to these lines. What was asked about it before begins nothing any more: it was about another
+    /// order of this name. The names of attempts are made with their number, so it counts on.
+    #[must_use]
+    pub fn renewed(&self, user: UserId, lines: Vec<Line>, total_cost: Amount) -> Self {
+        let paid_floor = if self.stage == Stage::Paid { self.asked } else { self.paid_floor };
+        let (attempts, floor) = (self.attempts, self.asked_last());
+        Self { lines, total_cost, attempts, floor, paid_floor, ..Self::new(user) }
+    }
+
+    /// Takes whoever waits for the attempt. All of them are told the same, and none of their copies may begin another:
+    /// not of those either that joined the attempt of somebody else.
+    pub fn take_waiting(&mut self, is_paid: bool) -> Vec<RequestId> {
+        let asked = self.waiting.iter().map(|(_, asked)| *asked).max().unwrap_or_default();
+        let last = if is_paid { &mut self.asked } else { &mut self.floor };
+        *last = asked.max(*last);
+        std::mem::take(&mut self.waiting).into_iter().map(|(request, _)| request).collect()
+    }
+
+    /// Forgets the cancelled attempts, whose copies begin nothing all the same.
+    pub fn forget_cancelled(&mut self) {
+        self.floor = self.asked_last();
+        self.cancelled.clear();
+    }
+
+    /// When the last of all requests that began an attempt was asked.
+    fn asked_last(&self) -> u64 {
+        let asked = self.cancelled.iter().map(|cancelled| cancelled.asked);
+        asked.fold(self.floor.max(self.asked), u64::max)
     }
 
     /// Why the attempt that a request named `attempt` began was decided against, if it is remembered.
@@ -107,12 +153,17 @@ impl Order {
         self.cancelled.iter().find(same).map(|cancelled| &cancelled.reason)
     }
 
-    /// Remembers that the attempt that runs was decided against.
-    pub fn remember(&mut self, id: CheckoutId, reason: Reason) {
-        if self.cancelled.len() == CANCELLED_MAX {
-            self.cancelled.remove(0);
+    /// Remembers that the attempt that runs was decided against, and of no more than `limit` in all; whichever was asked
+    /// first is forgotten first.
+    pub fn remember(&mut self, id: CheckoutId, reason: Reason, limit: usize) {
+        let before = self.attempts.saturating_sub(1);
+        self.cancelled.push(Cancelled { id, before, reason, asked: self.asked });
+        while self.cancelled.len() > limit
+            && let Some(asked) = self.cancelled.iter().map(|cancelled| cancelled.asked).min()
+        {
+            self.floor = self.floor.max(asked);
+            self.cancelled.retain(|cancelled| cancelled.asked > asked);
         }
-        self.cancelled.push(Cancelled { id, before: self.attempts.saturating_sub(1), reason });
     }
 
     /// The lines with each item once, in the order in which the items first appear; `None` if a sum is too large.

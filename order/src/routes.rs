@@ -1,24 +1,30 @@
 //! The order service's public routes: from a path to a command, and from a reply to an answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use api::{
+    problems::{AMOUNT_TOO_LARGE, BUSY, NOT_ENOUGH_CREDIT, OUT_OF_STOCK},
+    schema,
+};
 use axum::{Json, extract::State};
 use contract::{Amount, CheckoutId, Id, ItemId, Line, OrderId, Quantity, Queries, QueryError, Reason, UserId};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use saga::{Handle, Partition};
+use saga::{Clock, Handle, Partition, SystemClock};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
-    call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, NOT_ENOUGH_CREDIT, OUT_OF_STOCK, Parts, Waits, call, call_in_parts,
-        check_bulk, in_parts, new_name, numbers_of,
-    },
+    bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
+    call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, OutcomeUnknown, PaymentRequired},
 };
 
 use crate::{
+    log::Log,
     participant::{Command, NewOrder, Orders, Reply},
     problems,
     record::{Order, Stage},
@@ -30,6 +36,7 @@ struct Desk {
     queries: Arc<dyn Queries>,
     /// How long the caller of a checkout waits before it is told that the outcome is unknown.
     checkout_wait: Duration,
+    log: Log,
 }
 
 /// The routes under `/orders`. `checkout_timeout` is the participant's.
@@ -38,6 +45,7 @@ pub fn router(
     queries: Arc<dyn Queries>,
     checkout_timeout: Duration,
     waits: Waits,
+    log: Log,
 ) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(create_order))
@@ -45,29 +53,29 @@ pub fn router(
         .routes(routes!(add_item))
         .routes(routes!(checkout))
         .routes(routes!(initialise_orders))
-        .with_state(Arc::new(Desk { handle, queries, checkout_wait: checkout_timeout + waits.grace }))
+        .with_state(Arc::new(Desk { handle, queries, checkout_wait: checkout_timeout + waits.grace, log }))
 }
 
 /// The name of a new order.
 #[derive(Debug, Serialize, ToSchema)]
 struct CreatedOrder {
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     order_id: OrderId,
 }
 
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
 struct FoundOrder {
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     order_id: OrderId,
     /// Whether it was checked out.
     paid: bool,
-    /// Pairs of item and quantity, as they were added.
-    #[schema(value_type = Vec<(String, u64)>)]
+    // No comment of its own here or at others that are in line: the document would call it an object as well.
+    #[schema(value_type = schema::Lines, inline)]
     items: Vec<(ItemId, Quantity)>,
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     user_id: UserId,
-    #[schema(value_type = u64)]
+    #[schema(value_type = schema::Amount, inline)]
     total_cost: Amount,
 }
 
@@ -86,7 +94,7 @@ impl FoundOrder {
 /// Creates an empty order.
 #[utoipa::path(
     post, path = "/orders/create/{user_id}", tag = "orders",
-    params(("user_id" = String, Path, description = "Who orders and pays."), Idempotency),
+    params(("user_id" = inline(schema::Id), Path, description = "Who orders and pays."), Idempotency),
     responses((status = 200, body = CreatedOrder), AnyProblem, NotFound, KeyReused),
 )]
 async fn create_order(
@@ -107,7 +115,7 @@ async fn create_order(
 /// Shows an order.
 #[utoipa::path(
     get, path = "/orders/find/{order_id}", tag = "orders",
-    params(("order_id" = String, Path, description = "The order.")),
+    params(("order_id" = inline(schema::Id), Path, description = "The order.")),
     responses((status = 200, body = FoundOrder), AnyProblem, NotFound),
 )]
 async fn find_order(State(desk): State<Arc<Desk>>, Path(order): Path<OrderId>) -> Result<Json<FoundOrder>, Problem> {
@@ -123,12 +131,12 @@ async fn find_order(State(desk): State<Arc<Desk>>, Path(order): Path<OrderId>) -
 #[utoipa::path(
     post, path = "/orders/addItem/{order_id}/{item_id}/{quantity}", tag = "orders",
     params(
-        ("order_id" = String, Path, description = "The order."),
-        ("item_id" = String, Path, description = "The item."),
-        ("quantity" = u64, Path, description = "How many units, at least 1."),
+        ("order_id" = inline(schema::Id), Path, description = "The order."),
+        ("item_id" = inline(schema::Id), Path, description = "The item."),
+        ("quantity" = inline(schema::Quantity), Path, description = "How many units, at least 1."),
         Idempotency,
     ),
-    responses((status = 200, description = "It was added."), AnyProblem, NotFound, Conflict, KeyReused),
+    responses((status = 200, description = "It was added.", body = String, content_type = "text/plain"), AnyProblem, NotFound, Conflict, KeyReused),
 )]
 async fn add_item(
     State(desk): State<Arc<Desk>>,
@@ -153,9 +161,9 @@ async fn add_item(
 /// order that is being checked out joins the attempt that runs; a paid order is left as it is.
 #[utoipa::path(
     post, path = "/orders/checkout/{order_id}", tag = "orders",
-    params(("order_id" = String, Path, description = "The order."), Idempotency),
+    params(("order_id" = inline(schema::Id), Path, description = "The order."), Idempotency),
     responses(
-        (status = 200, description = "It is paid."),
+        (status = 200, description = "It is paid.", body = String, content_type = "text/plain"),
         AnyProblem, PaymentRequired, NotFound, Conflict, KeyReused, OutcomeUnknown
     ),
 )]
@@ -164,11 +172,25 @@ async fn checkout(
     Path(order): Path<OrderId>,
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
+    let began = Instant::now();
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
-    let attempt = CheckoutId::from_random(key.shared_number().unwrap_or_else(rand::random));
-    let command = Command::Checkout { order: order.clone(), attempt };
-    let call = call(&desk.handle, partition, command, key, None);
-    match tokio::time::timeout(desk.checkout_wait, call).await {
+    let shared = key.shared_number();
+    let attempt = CheckoutId::from_random(shared.unwrap_or_else(rand::random));
+    let mut command =
+        Command::Checkout { order: order.clone(), attempt, asked: key.since().unwrap_or_else(|| SystemClock.now().0) };
+    let asking = async {
+        loop {
+            let reply = call(&desk.handle, partition, command.clone(), key.clone(), None).await?;
+            match command.asked_anew(&reply) {
+                // Whoever made the key may have sent copies elsewhere, and been answered.
+                Some(anew) if shared.is_none() => command = anew,
+                _ => return Ok(reply),
+            }
+        }
+    };
+    let outcome = tokio::time::timeout(desk.checkout_wait, asking).await;
+    desk.log.answered(&order, matches!(outcome, Ok(Ok(Reply::Done))), began.elapsed());
+    match outcome {
         Ok(Ok(Reply::Done)) => Ok("Checkout successful"),
         Ok(Ok(refused)) => Err(problem(refused, &order)),
         Ok(Err(problem)) => Err(problem),
@@ -182,10 +204,10 @@ async fn checkout(
 #[utoipa::path(
     post, path = "/orders/batch_init/{n}/{n_items}/{n_users}/{item_price}", tag = "orders",
     params(
-        ("n" = u64, Path, description = "How many orders, at most 10,000,000."),
-        ("n_items" = u64, Path, description = "How many items there are, at least 1."),
-        ("n_users" = u64, Path, description = "How many users there are, at least 1."),
-        ("item_price" = u64, Path, description = "What each unit costs."),
+        ("n" = inline(schema::Count), Path, description = "How many orders, at most 10,000,000."),
+        ("n_items" = inline(schema::Quantity), Path, description = "How many items there are, at least 1."),
+        ("n_users" = inline(schema::Quantity), Path, description = "How many users there are, at least 1."),
+        ("item_price" = inline(schema::Amount), Path, description = "What each unit costs."),
         Idempotency,
     ),
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
@@ -195,7 +217,7 @@ async fn initialise_orders(
     Path((count, items, users, price)): Path<(Amount, Quantity, Quantity, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
-    check_bulk(count.get())?;
+    check_count(count.get())?;
     let Some(total_cost) = price.checked_add(price) else {
         return Err(Problem::new(&AMOUNT_TOO_LARGE, "an order would cost more than can be counted"));
     };
@@ -255,6 +277,14 @@ fn problem(reply: Reply, order: &OrderId) -> Problem {
         Reply::TooLarge => Problem::new(&AMOUNT_TOO_LARGE, "the order would be more than can be counted"),
         Reply::Empty => Problem::new(&problems::ORDER_EMPTY, "the order has no lines"),
         Reply::Cancelled(reason) => cancelled(reason),
+        Reply::Late { may_be_paid: true, .. } => {
+            let detail = "the order was set anew after a checkout that may have been this one";
+            Problem::outcome_unknown(detail)
+        }
+        Reply::Late { .. } => {
+            let detail = "the order was tried or set anew since the request was made; nothing was done";
+            Problem::new(&BUSY, detail).retry_after_seconds(1)
+        }
         Reply::Done | Reply::Created(_) | Reply::Found { .. } => Problem::internal("a reply that fits no request"),
     };
     problem.with("order_id", order.as_str())

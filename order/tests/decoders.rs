@@ -1,10 +1,16 @@
 //! What the order service stores and sends, read from bytes that are not what it wrote.
 
+use std::ops::Deref;
+
 use contract::{
-    Amount, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, Station, UserId,
+    Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, Shortage,
+    Station, UserId, Wait,
 };
-use saga::conformance::codec::{check, limit_memory};
-use sagamart_order::{Order, Reply, Stage};
+use order::{Order, Reply, Stage};
+use saga::{
+    Codec,
+    conformance::codec::{check, limit_memory},
+};
 
 fn item(name: &str) -> ItemId {
     ItemId(name.parse().expect("an id"))
@@ -50,17 +56,56 @@ fn events_are_read_or_refused() {
         Reason::Busy,
         Reason::Timeout,
     ];
-    let cancelled = reasons.map(|reason| Event::CheckoutCancelled(checkout(), reason));
+    let cancelled = reasons.map(|reason| Event::CheckoutCancelled(checkout(), reason, None));
+    let shortage = Some(Shortage::new(70_000, 69_999));
+    let wait = Wait::new(70_000, 3, 12);
+    let (items, users) = (vec![item("0"), item("an-item")], vec![checkout().user.clone()]);
     let others = [
         Event::CheckoutStarted(checkout()),
         Event::CheckoutCompleted(checkout()),
         Event::StockReserved(checkout(), station),
-        Event::StockRefused(checkout(), station, Reason::Busy),
+        Event::CheckoutCancelled(checkout(), Reason::NotEnoughCredit, shortage),
+        Event::StockRefused(checkout(), station, Reason::Busy, None),
+        Event::StockRefused(checkout(), station, Reason::OutOfStock { item: item("0") }, shortage),
         Event::StockWithdrawn(checkout(), station),
         Event::PaymentAuthorized(checkout()),
-        Event::PaymentRefused(checkout(), Reason::NotEnoughCredit),
+        Event::PaymentRefused(checkout(), Reason::UnknownUser, None),
+        Event::PaymentRefused(checkout(), Reason::NotEnoughCredit, shortage),
+        Event::StockParked(checkout(), station, item("an-item"), wait),
+        Event::PaymentParked(checkout(), wait),
+        Event::StockChanged { items, change: Change::Added(Amount::MAX), total: Amount::MAX, price: Amount::default() },
+        Event::CreditChanged { users, change: Change::Taken(Amount::default()), total: Amount::default() },
+        Event::CreditChanged { users: Vec::new(), change: Change::Created, total: Amount::MAX },
+        Event::CreditChanged { users: Vec::new(), change: Change::Set, total: Amount::MAX },
     ];
     check(&[&cancelled[..], &others].concat(), include_str!("corpus/event.txt"));
+}
+
+/// Events without numbers are written as they were before refusals carried any, byte for byte.
+#[test]
+fn refusals_without_numbers_are_written_as_ever() {
+    let data = CheckoutData { lines: Vec::new(), ..checkout().deref().clone() };
+    let encoded = |event: Event| {
+        let mut bytes = Vec::new();
+        event.encode_to(&mut bytes);
+        bytes
+    };
+    let (mut plain, station) = (Vec::new(), Station { partition: 3, is_last: true });
+    data.encode_to(&mut plain);
+    let checkout = Checkout::from(data);
+    // The format; an array of the variant and its fields.
+    let before =
+        |variant: u8, fields: u8, rest: &[u8]| [&[1, 0x82, variant, 0x80 + fields], &plain[1..], rest].concat();
+    let busy = [0x82, 4, 0x80];
+    let refused = before(4, 3, &[&[0x82, 3, 0xf5], &busy[..]].concat());
+    for (event, bytes) in [
+        (Event::StockRefused(checkout.clone(), station, Reason::Busy, None), refused),
+        (Event::CheckoutCancelled(checkout.clone(), Reason::Busy, None), before(2, 2, &busy)),
+        (Event::PaymentRefused(checkout, Reason::Busy, None), before(7, 2, &busy)),
+    ] {
+        assert_eq!(encoded(event.clone()), bytes, "{event:?}");
+        assert_eq!(Event::decode_from(&bytes).expect("it is read as it was written before"), event);
+    }
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! The payment service.
 //!
 //! ```text
-//!  routes (HTTP) ─▶ participant (pure steps) ─▶ record (what is kept)
+//!  routes (HTTP) ─▶ participant (pure steps) ─▶ saga::hold (what is kept)
 //! ```
 
 mod participant;
-mod record;
 mod routes;
 
-pub use participant::{Command, Payment, Reply};
-pub use record::{PaymentKey, PaymentRecord};
+pub use participant::{Command, Payment, PaymentKey, PaymentRecord, Reply};
 pub use routes::{PaymentQueries, router};

@@ -1,14 +1,18 @@
 //! Payment's part in a checkout, and its own commands: pure steps.
 
-use contract::{Amount, Checkout, CheckoutId, Event, Reason, UserId};
+use contract::{Amount, Change, Checkout, CheckoutId, Event, Reason, Service, Shortage, Turn, UserId, Wait};
 use saga::{
-    Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step,
-    hold::{self, Claim, Hold, Ledger, Pool, Refusal, Word},
+    Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step,
+    hold::{self, Claim, Cue, Holder, Place, Pool, Refusal, Vote},
     minicbor::{self, Decode, Encode},
     partition_of,
 };
 
-use crate::record::{PaymentKey, PaymentRecord};
+/// Names a record.
+pub type PaymentKey = hold::Key<Payment>;
+
+/// A record.
+pub type PaymentRecord = hold::Record<Pool<CheckoutId>, UserId, Checkout>;
 
 /// What callers may ask of a payment partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
@@ -93,7 +97,7 @@ pub enum Reply {
 }
 
 /// The payment service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payment {
     /// How many may wait for one user's credit; more are refused as busy.
     pub parked_max: usize,
@@ -106,61 +110,56 @@ impl Default for Payment {
 }
 
 impl Participant for Payment {
+    const NAME: &'static str = Service::Payment.name();
+    const CONSUMES: &'static [&'static str] = &[Service::Order.name(), Service::Stock.name()];
+
     type Key = PaymentKey;
     type Record = PaymentRecord;
     type Command = Command;
     type Reply = Reply;
     type Event = Event;
 
-    fn name(&self) -> &'static str {
-        "payment"
-    }
-
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
-        let mut till = Till { payment: self, step };
         match input {
-            Input::Command { request, command } => till.command(request, command),
+            Input::Command { request, command } => self.command(step, request, command),
             Input::Expired { request, command: Command::Find { user } | Command::Pay { user, .. } } => {
-                hold::expire(&mut till, request, user)
+                self.pools(step).expire(request, user)
             }
-            Input::Event(event) => till.event(event),
+            Input::Event(event) => self.pools(step).event(event),
             Input::Expired { .. } | Input::Deadline(_) => Ok(()),
         }
     }
 
-    fn destinations(&self, event: &Event, partitions: Partition, to: &mut Destinations) {
-        let is_ours = match event {
-            Event::StockReserved(_, station)
-            | Event::StockRefused(_, station, _)
-            | Event::StockWithdrawn(_, station) => station.is_last,
-            Event::CheckoutCompleted(_) | Event::CheckoutCancelled(..) => true,
-            Event::CheckoutStarted(_) | Event::PaymentAuthorized(_) | Event::PaymentRefused(..) => false,
-        };
-        if is_ours {
-            to.add(partition_of(event.checkout().user.as_str().as_bytes(), partitions));
+    fn destinations(event: &Event, partitions: Partition, to: &mut Destinations) {
+        if let (Some(_), Some(checkout)) = (event.turn_of(Service::Payment), event.checkout()) {
+            to.add(partition_of(checkout.user.as_str().as_bytes(), partitions));
         }
     }
 
     fn prefetch(&self, input: &Input<'_, Self>, _: Partition, _: Partition, keys: &mut Vec<PaymentKey>) {
         match input {
             Input::Command { command, .. } => match command {
-                Command::Initialise { users, .. } => keys.extend(users.iter().cloned().map(PaymentKey::User)),
+                Command::Initialise { users, .. } => keys.extend(users.iter().cloned().map(PaymentKey::Account)),
                 Command::Create { user }
                 | Command::Find { user }
                 | Command::Exists { user }
                 | Command::AddFunds { user, .. }
-                | Command::Pay { user, .. } => keys.push(PaymentKey::User(user.clone())),
+                | Command::Pay { user, .. } => keys.push(PaymentKey::Account(user.clone())),
             },
-            Input::Event(event) => keys.push(PaymentKey::User(event.checkout().user.clone())),
+            Input::Event(event) => {
+                keys.extend(event.checkout().map(|checkout| PaymentKey::Account(checkout.user.clone())));
+            }
             Input::Expired { .. } | Input::Deadline(_) => {}
         }
     }
 
-    fn effect(command: &Command) -> Effect {
+    fn repeatability(command: &Command) -> Repeatability {
         match command {
-            Command::Find { .. } | Command::Exists { .. } => Effect::None,
-            Command::Initialise { .. } => Effect::Idempotent,
-            Command::Create { .. } | Command::AddFunds { .. } | Command::Pay { .. } => Effect::Once,
+            Command::Find { .. } | Command::Exists { .. } => Repeatability::Safe,
+            // Set again later, it would lose what came in between.
+            Command::Create { .. } | Command::Initialise { .. } | Command::AddFunds { .. } | Command::Pay { .. } => {
+                Repeatability::Once
+            }
         }
     }
 
@@ -169,148 +168,102 @@ impl Participant for Payment {
     }
 }
 
-/// One step of payment.
-struct Till<'a, 'b> {
-    payment: &'a Payment,
-    step: &'a mut Step<'b, Payment>,
-}
-
-impl Till<'_, '_> {
-    fn command(&mut self, request: RequestId, command: &Command) -> Result<(), Missing> {
-        match command {
-            Command::Create { user } => {
-                self.step.put(&PaymentKey::User(user.clone()), PaymentRecord::User(Pool::new(0)));
-                self.step.reply(request, Reply::Created(user.clone()));
-            }
-            Command::Initialise { users, credit } => self.initialise(request, users, *credit)?,
-            Command::Find { user } => hold::read(self, request, user)?,
-            Command::Exists { user } => self.show(request, user)?,
-            Command::AddFunds { user, amount } => self.add_funds(request, user, *amount)?,
-            Command::Pay { user, amount } => hold::take(self, request, user, amount.get())?,
-        }
-        Ok(())
-    }
-
-    fn initialise(&mut self, request: RequestId, users: &[UserId], credit: Amount) -> Result<(), Missing> {
-        for user in users {
-            if self.peek(user)?.is_some_and(Pool::is_busy) {
-                self.step.reply(request, Reply::Busy(user.clone()));
-                return Ok(());
-            }
-        }
-        for user in users {
-            self.step.put(&PaymentKey::User(user.clone()), PaymentRecord::User(Pool::new(credit.get())));
-        }
-        self.step.reply(request, Reply::Done);
-        Ok(())
-    }
-
-    fn add_funds(&mut self, request: RequestId, user: &UserId, amount: Amount) -> Result<(), Missing> {
-        let Some(pool) = self.pool(user)? else {
-            self.step.reply(request, Reply::Unknown(user.clone()));
-            return Ok(());
-        };
-        if pool.add(amount.get(), Amount::MAX.get()).is_none() {
-            self.step.reply(request, Reply::TooLarge(user.clone()));
-            return Ok(());
-        }
-        self.step.reply(request, Reply::Done);
-        hold::added(self, user)
-    }
-
-    fn event(&mut self, event: &Event) -> Result<(), Missing> {
-        let checkout = event.checkout();
-        let claims = || vec![Claim::new(checkout.user.clone(), checkout.amount.get())];
-        match event {
-            Event::StockReserved(..) => hold::request(self, checkout.id, checkout, claims()),
-            Event::StockRefused(..) | Event::StockWithdrawn(..) => hold::bar(self, checkout.id, checkout),
-            Event::CheckoutCompleted(_) => hold::commit(self, checkout.id, claims()),
-            Event::CheckoutCancelled(..) => hold::release(self, checkout.id, checkout),
-            Event::CheckoutStarted(_) | Event::PaymentAuthorized(_) | Event::PaymentRefused(..) => Ok(()),
-        }
-    }
-}
-
-impl Ledger for Till<'_, '_> {
+impl Holder for Payment {
+    const TAG: u8 = b'u';
+    const TOTAL_MAX: u64 = Amount::MAX.get();
     type Account = UserId;
     type Saga = CheckoutId;
     type Context = Checkout;
+    type Entry = Pool<CheckoutId>;
 
-    fn pool(&mut self, user: &UserId) -> Result<Option<&mut Pool<CheckoutId>>, Missing> {
-        Ok(match self.step.edit(&PaymentKey::User(user.clone()))? {
-            Some(PaymentRecord::User(pool)) => Some(pool),
-            _ => None,
+    fn parked_max(&self) -> usize {
+        self.parked_max
+    }
+
+    fn saga(event: &Event) -> Option<(CheckoutId, &Checkout)> {
+        event.checkout().map(|checkout| (checkout.id, checkout))
+    }
+
+    fn cue(&self, event: &Event, _: Place) -> Option<Cue<UserId>> {
+        let checkout = event.checkout()?;
+        let claims = || vec![Claim::new(checkout.user.clone(), checkout.amount.get())];
+        Some(match event.turn_of(Service::Payment)? {
+            Turn::Request => Cue::Request(claims()),
+            Turn::Skip => Cue::Skip,
+            Turn::Commit => Cue::Commit(claims()),
+            Turn::Release => Cue::Release,
         })
     }
 
-    fn peek(&mut self, user: &UserId) -> Result<Option<&Pool<CheckoutId>>, Missing> {
-        Ok(match self.step.get(&PaymentKey::User(user.clone()))? {
-            Some(PaymentRecord::User(pool)) => Some(pool),
-            _ => None,
-        })
-    }
-
-    fn hold(&mut self, checkout: CheckoutId) -> Result<Option<&Hold<UserId, Checkout>>, Missing> {
-        Ok(match self.step.get(&PaymentKey::Checkout(checkout))? {
-            Some(PaymentRecord::Hold(hold)) => Some(hold),
-            _ => None,
-        })
-    }
-
-    fn set_hold(&mut self, checkout: CheckoutId, hold: Option<Hold<UserId, Checkout>>) {
-        let key = PaymentKey::Checkout(checkout);
-        match hold {
-            Some(hold) => self.step.put(&key, PaymentRecord::Hold(hold)),
-            None => self.step.remove(&key),
-        }
-    }
-
-    fn say(&mut self, _: CheckoutId, checkout: &Checkout, word: Word<UserId>) {
+    fn vote(&self, checkout: &Checkout, vote: Vote<UserId>, _: Place) -> Option<Event> {
         let checkout = checkout.clone();
-        match word {
-            Word::Held => self.step.emit(Event::PaymentAuthorized(checkout)),
+        match vote {
+            Vote::Held => Some(Event::PaymentAuthorized(checkout)),
             // Nobody comes after payment.
-            Word::Withdrawn => {}
-            Word::Refused { refusal, .. } => {
-                let reason = match refusal {
-                    Refusal::Unknown => Reason::UnknownUser,
-                    Refusal::Short => Reason::NotEnoughCredit,
-                    Refusal::Busy | Refusal::Expired => Reason::Busy,
+            Vote::Withdrawn => None,
+            Vote::Refused { refusal, .. } => {
+                let (reason, shortage) = match refusal {
+                    Refusal::Unknown => (Reason::UnknownUser, None),
+                    Refusal::Short(hold::Shortage { wanted, left }) => {
+                        (Reason::NotEnoughCredit, Some(Shortage::new(wanted, left)))
+                    }
+                    Refusal::Busy | Refusal::Expired | Refusal::TooMuch => (Reason::Busy, None),
                 };
-                self.step.emit(Event::PaymentRefused(checkout, reason));
+                Some(Event::PaymentRefused(checkout, reason, shortage))
             }
         }
     }
 
-    fn answer(&mut self, request: RequestId, user: &UserId, refusal: Option<Refusal>) -> Result<(), Missing> {
-        let user = user.clone();
-        self.step.reply(
-            request,
-            match refusal {
-                None => Reply::Done,
-                Some(Refusal::Unknown) => Reply::Unknown(user),
-                Some(Refusal::Short) => Reply::NotEnoughCredit(user),
-                Some(Refusal::Busy | Refusal::Expired) => Reply::Busy(user),
-            },
-        );
-        Ok(())
+    fn parked(&self, checkout: &Checkout, wait: hold::Wait<UserId>, _: Place) -> Option<Event> {
+        Some(Event::PaymentParked(checkout.clone(), Wait::new(wait.wanted, wait.free, wait.ahead)))
     }
 
-    fn show(&mut self, request: RequestId, user: &UserId) -> Result<(), Missing> {
-        let reply = match self.step.get(&PaymentKey::User(user.clone()))? {
-            // A pool never holds more than an amount can count: every way in is checked.
-            Some(PaymentRecord::User(pool)) => Reply::Found(Amount::new(pool.total()).unwrap_or(Amount::MAX)),
-            _ => Reply::Unknown(user.clone()),
+    fn changed(users: &[UserId], change: hold::Change, credit: &Pool<CheckoutId>) -> Option<Event> {
+        let change = match change {
+            hold::Change::Created => Change::Created,
+            hold::Change::Set => Change::Set,
+            hold::Change::Added(quantity) => Change::Added(Amount::saturating(quantity)),
+            hold::Change::Taken(quantity) => Change::Taken(Amount::saturating(quantity)),
         };
-        self.step.reply(request, reply);
+        Some(Event::CreditChanged { users: users.to_vec(), change, total: Amount::saturating(credit.total()) })
+    }
+
+    fn taken(user: &UserId, outcome: Result<(), Refusal>) -> Reply {
+        let user = user.clone();
+        match outcome {
+            Ok(()) => Reply::Done,
+            Err(Refusal::Unknown) => Reply::Unknown(user),
+            Err(Refusal::Short(_)) => Reply::NotEnoughCredit(user),
+            Err(Refusal::TooMuch) => Reply::TooLarge(user),
+            Err(Refusal::Busy | Refusal::Expired) => Reply::Busy(user),
+        }
+    }
+
+    fn shown(user: &UserId, credit: Option<&Pool<CheckoutId>>) -> Reply {
+        match credit {
+            Some(pool) => Reply::Found(Amount::new(pool.total()).expect("every way into a pool is checked")),
+            None => Reply::Unknown(user.clone()),
+        }
+    }
+}
+
+impl Payment {
+    fn command(&self, step: &mut Step<'_, Self>, request: RequestId, command: &Command) -> Result<(), Missing> {
+        let reply = match command {
+            Command::Find { user } => return self.pools(step).read(request, user),
+            Command::Exists { user } => return self.pools(step).show(request, user),
+            Command::AddFunds { user, amount } => return self.pools(step).add(request, user, amount.get()),
+            Command::Pay { user, amount } => return self.pools(step).take(request, user, amount.get()),
+            Command::Create { user } => {
+                self.pools(step).put(user, Pool::new(0));
+                Reply::Created(user.clone())
+            }
+            Command::Initialise { users, credit } => {
+                let credit = Pool::new(credit.get());
+                self.pools(step).renew(users, &credit)?.map_or_else(|busy| Reply::Busy(busy.clone()), |()| Reply::Done)
+            }
+        };
+        step.reply(request, reply);
         Ok(())
-    }
-
-    fn note(&mut self, what: &'static str) {
-        self.step.note(what);
-    }
-
-    fn parked_max(&self) -> usize {
-        self.payment.parked_max
     }
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use api::{
+    problems::{AMOUNT_TOO_LARGE, BUSY, NOT_ENOUGH_CREDIT},
+    schema,
+};
 use axum::{Json, extract::State};
 use contract::{Amount, Answer, Id, UserId};
 use saga::{Handle, Partition};
@@ -10,10 +14,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
-    call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, NOT_ENOUGH_CREDIT, Parts, Waits, call, call_in_parts, check_bulk, in_parts,
-        new_name, numbers_of,
-    },
+    bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
+    call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, PaymentRequired},
 };
 
@@ -40,16 +42,16 @@ pub fn router(handle: Handle<Payment>, waits: Waits) -> OpenApiRouter {
 /// The name of a new user.
 #[derive(Debug, Serialize, ToSchema)]
 struct CreatedUser {
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     user_id: UserId,
 }
 
 /// A user's credit.
 #[derive(Debug, Serialize, ToSchema)]
 struct FoundUser {
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     user_id: UserId,
-    #[schema(value_type = u64)]
+    #[schema(value_type = schema::Amount, inline)]
     credit: Amount,
 }
 
@@ -70,7 +72,7 @@ async fn create_user(State(till): State<Arc<Till>>, key: Idempotency) -> Result<
 /// Shows a user. Waits for checkouts that hold some of the credit and may still be undone.
 #[utoipa::path(
     get, path = "/payment/find_user/{user_id}", tag = "payment",
-    params(("user_id" = String, Path, description = "The user.")),
+    params(("user_id" = inline(schema::Id), Path, description = "The user.")),
     responses((status = 200, body = FoundUser), AnyProblem, NotFound),
 )]
 async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -> Result<Json<FoundUser>, Problem> {
@@ -78,8 +80,11 @@ async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -
     let (command, patience) = (Command::Find { user: user_id.clone() }, Some(till.waits.read));
     match call(&till.handle, partition, command, Idempotency::default(), patience).await? {
         Reply::Found(credit) => Ok(Json(FoundUser { user_id, credit })),
-        Reply::Busy(user) => Err(Problem::unavailable("checkouts hold credit of the user and did not end in time", 1)
-            .with("user_id", user.as_str())),
+        Reply::Busy(user) => {
+            let held = "credit of the user is held by a checkout whose outcome is not known here yet: the order service \
+                        decides it, at the latest when it is there again";
+            Err(Problem::unavailable(held, 1).with("user_id", user.as_str()))
+        }
         other => Err(problem(other)),
     }
 }
@@ -88,11 +93,11 @@ async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -
 #[utoipa::path(
     post, path = "/payment/add_funds/{user_id}/{amount}", tag = "payment",
     params(
-        ("user_id" = String, Path, description = "The user."),
-        ("amount" = u64, Path, description = "How much."),
+        ("user_id" = inline(schema::Id), Path, description = "The user."),
+        ("amount" = inline(schema::Amount), Path, description = "How much."),
         Idempotency,
     ),
-    responses((status = 200, description = "It was added."), AnyProblem, NotFound, KeyReused),
+    responses((status = 200, description = "It was added.", body = String, content_type = "text/plain"), AnyProblem, NotFound, KeyReused),
 )]
 async fn add_funds(
     State(till): State<Arc<Till>>,
@@ -107,12 +112,12 @@ async fn add_funds(
 #[utoipa::path(
     post, path = "/payment/pay/{user_id}/{amount}", tag = "payment",
     params(
-        ("user_id" = String, Path, description = "The user."),
-        ("amount" = u64, Path, description = "How much."),
+        ("user_id" = inline(schema::Id), Path, description = "The user."),
+        ("amount" = inline(schema::Amount), Path, description = "How much."),
         Idempotency,
     ),
     responses(
-        (status = 200, description = "It was taken away."), AnyProblem, PaymentRequired, NotFound, Conflict, KeyReused
+        (status = 200, description = "It was taken away.", body = String, content_type = "text/plain"), AnyProblem, PaymentRequired, NotFound, Conflict, KeyReused
     ),
 )]
 async fn pay(
@@ -129,8 +134,8 @@ async fn pay(
 #[utoipa::path(
     post, path = "/payment/batch_init/{n}/{starting_money}", tag = "payment",
     params(
-        ("n" = u64, Path, description = "How many users, at most 10,000,000."),
-        ("starting_money" = u64, Path, description = "The credit of each."),
+        ("n" = inline(schema::Count), Path, description = "How many users, at most 10,000,000."),
+        ("starting_money" = inline(schema::Amount), Path, description = "The credit of each."),
         Idempotency,
     ),
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
@@ -140,7 +145,7 @@ async fn initialise_users(
     Path((count, credit)): Path<(Amount, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
-    check_bulk(count.get())?;
+    check_count(count.get())?;
     let handle = &till.handle;
     let parts = initial_parts(handle.partitions(), count, credit);
     let nothing = Command::Initialise { users: Vec::new(), credit };
@@ -182,6 +187,20 @@ fn problem(reply: Reply) -> Problem {
 pub struct PaymentQueries(pub Handle<Payment>);
 
 impl PaymentQueries {
+    /// See [`contract::Books::credit`].
+    #[must_use]
+    pub fn credit(&self, user: UserId) -> Answer<'_, Option<Amount>> {
+        Box::pin(async move {
+            let partition = self.0.partition_of(user.as_str().as_bytes());
+            let patience = Some(Waits::default().read);
+            match call(&self.0, partition, Command::Find { user }, Idempotency::default(), patience).await {
+                Ok(Reply::Found(credit)) => Ok(Some(credit)),
+                Ok(Reply::Unknown(_)) => Ok(None),
+                Ok(_) | Err(_) => Err(contract::QueryError::Unavailable),
+            }
+        })
+    }
+
     /// See [`contract::Queries::knows_user`].
     #[must_use]
     pub fn knows_user(&self, user: UserId) -> Answer<'_, bool> {

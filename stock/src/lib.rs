@@ -8,6 +8,6 @@ mod participant;
 mod record;
 mod routes;
 
-pub use participant::{Command, Reply, Stock};
-pub use record::{Item, StockKey, StockRecord};
+pub use participant::{Command, Reply, Stock, StockKey, StockRecord};
+pub use record::Item;
 pub use routes::{StockQueries, router};

@@ -1,14 +1,22 @@
 //! Stock's part in a checkout, and its own commands: pure steps.
 
-use contract::{Amount, Checkout, CheckoutId, Event, ItemId, Line, Reason, Station};
+use contract::{
+    Amount, Change, Checkout, CheckoutId, Event, ItemId, Line, Reason, Service, Shortage, Station, Turn, Wait,
+};
 use saga::{
-    Destinations, Effect, Input, Missing, Participant, Partition, RequestId, Step,
-    hold::{self, Claim, Hold, Ledger, Pool, Refusal, Word},
+    Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step,
+    hold::{self, Claim, Cue, Holder, Place, Pool, Refusal, Vote},
     minicbor::{self, Decode, Encode},
     partition_of,
 };
 
-use crate::record::{Item, StockKey, StockRecord};
+use crate::record::Item;
+
+/// Names a record.
+pub type StockKey = hold::Key<Stock>;
+
+/// A record.
+pub type StockRecord = hold::Record<Item, ItemId, Checkout>;
 
 /// What callers may ask of a stock partition.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
@@ -106,7 +114,7 @@ pub enum Reply {
 }
 
 /// The stock service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stock {
     /// How many may wait for one item; more are refused as busy. Long enough for a rush on the last units to be decided
     /// in order, short enough that an item's record stays small.
@@ -131,71 +139,70 @@ fn walk(checkout: &Checkout, partitions: Partition) -> Vec<Partition> {
     walk
 }
 
+fn station(checkout: &Checkout, here: Place) -> Station {
+    let is_last = walk(checkout, here.partitions).last() == Some(&here.partition);
+    Station { partition: here.partition, is_last }
+}
+
 impl Participant for Stock {
+    const NAME: &'static str = Service::Stock.name();
+    const CONSUMES: &'static [&'static str] = &[Service::Order.name(), Service::Stock.name()];
+
     type Key = StockKey;
     type Record = StockRecord;
     type Command = Command;
     type Reply = Reply;
     type Event = Event;
 
-    fn name(&self) -> &'static str {
-        "stock"
-    }
-
     fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
-        let mut shelf = Shelf { stock: self, step };
         match input {
-            Input::Command { request, command } => shelf.command(request, command),
+            Input::Command { request, command } => self.command(step, request, command),
             Input::Expired { request, command: Command::Find { item } | Command::Subtract { item, .. } } => {
-                hold::expire(&mut shelf, request, item)
+                self.pools(step).expire(request, item)
             }
-            Input::Event(event) => shelf.event(event),
+            Input::Event(event) => self.pools(step).event(event),
             Input::Expired { .. } | Input::Deadline(_) => Ok(()),
         }
     }
 
-    fn destinations(&self, event: &Event, partitions: Partition, to: &mut Destinations) {
-        match event {
-            Event::CheckoutStarted(checkout) => {
-                walk(checkout, partitions).first().into_iter().for_each(|&first| to.add(first))
+    fn destinations(event: &Event, partitions: Partition, to: &mut Destinations) {
+        let (Some(turn), Some(checkout)) = (event.turn_of(Service::Stock), event.checkout()) else { return };
+        let walk = walk(checkout, partitions).into_iter();
+        match (turn, event.station()) {
+            (Turn::Commit | Turn::Release, _) => walk.for_each(|partition| to.add(partition)),
+            (Turn::Request | Turn::Skip, None) => walk.take(1).for_each(|first| to.add(first)),
+            (Turn::Request | Turn::Skip, Some(Station { partition: before, .. })) => {
+                walk.filter(|partition| *partition > before).take(1).for_each(|next| to.add(next));
             }
-            Event::StockReserved(checkout, station)
-            | Event::StockRefused(checkout, station, _)
-            | Event::StockWithdrawn(checkout, station) => {
-                let next = walk(checkout, partitions).into_iter().find(|partition| *partition > station.partition);
-                next.into_iter().for_each(|next| to.add(next));
-            }
-            Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, _) => {
-                walk(checkout, partitions).into_iter().for_each(|partition| to.add(partition));
-            }
-            Event::PaymentAuthorized(_) | Event::PaymentRefused(..) => {}
         }
     }
 
     fn prefetch(&self, input: &Input<'_, Self>, partition: Partition, partitions: Partition, keys: &mut Vec<StockKey>) {
         match input {
             Input::Command { command, .. } => match command {
-                Command::Initialise { items, .. } => keys.extend(items.iter().cloned().map(StockKey::Item)),
+                Command::Initialise { items, .. } => keys.extend(items.iter().cloned().map(StockKey::Account)),
                 Command::Create { item, .. }
                 | Command::Find { item }
                 | Command::Price { item }
                 | Command::Add { item, .. }
-                | Command::Subtract { item, .. } => keys.push(StockKey::Item(item.clone())),
+                | Command::Subtract { item, .. } => keys.push(StockKey::Account(item.clone())),
             },
             Input::Event(event) => {
                 let here = |line: &&Line| partition_of_item(&line.item, partitions) == partition;
-                let lines = event.checkout().lines.iter().filter(here);
-                keys.extend(lines.map(|line| StockKey::Item(line.item.clone())));
+                let lines = event.checkout().into_iter().flat_map(|checkout| &checkout.lines).filter(here);
+                keys.extend(lines.map(|line| StockKey::Account(line.item.clone())));
             }
             Input::Expired { .. } | Input::Deadline(_) => {}
         }
     }
 
-    fn effect(command: &Command) -> Effect {
+    fn repeatability(command: &Command) -> Repeatability {
         match command {
-            Command::Find { .. } | Command::Price { .. } => Effect::None,
-            Command::Initialise { .. } => Effect::Idempotent,
-            Command::Create { .. } | Command::Add { .. } | Command::Subtract { .. } => Effect::Once,
+            Command::Find { .. } | Command::Price { .. } => Repeatability::Safe,
+            // Set again later, it would lose what came in between.
+            Command::Create { .. } | Command::Initialise { .. } | Command::Add { .. } | Command::Subtract { .. } => {
+                Repeatability::Once
+            }
         }
     }
 
@@ -204,174 +211,112 @@ impl Participant for Stock {
     }
 }
 
-/// One step of stock.
-struct Shelf<'a, 'b> {
-    stock: &'a Stock,
-    step: &'a mut Step<'b, Stock>,
-}
-
-impl Shelf<'_, '_> {
-    fn command(&mut self, request: RequestId, command: &Command) -> Result<(), Missing> {
-        match command {
-            Command::Create { item, price } => {
-                let record = StockRecord::Item(Item { price: *price, pool: Pool::new(0) });
-                self.step.put(&StockKey::Item(item.clone()), record);
-                self.step.reply(request, Reply::Created(item.clone()));
-            }
-            Command::Initialise { items, stock, price } => self.initialise(request, items, *stock, *price)?,
-            Command::Find { item } => hold::read(self, request, item)?,
-            Command::Price { item } => self.show(request, item)?,
-            Command::Add { item, amount } => self.add(request, item, *amount)?,
-            Command::Subtract { item, amount } => hold::take(self, request, item, amount.get())?,
-        }
-        Ok(())
-    }
-
-    fn initialise(
-        &mut self,
-        request: RequestId,
-        items: &[ItemId],
-        stock: Amount,
-        price: Amount,
-    ) -> Result<(), Missing> {
-        for item in items {
-            if self.peek(item)?.is_some_and(Pool::is_busy) {
-                self.step.reply(request, Reply::Busy(item.clone()));
-                return Ok(());
-            }
-        }
-        for item in items {
-            let record = StockRecord::Item(Item { price, pool: Pool::new(stock.get()) });
-            self.step.put(&StockKey::Item(item.clone()), record);
-        }
-        self.step.reply(request, Reply::Done);
-        Ok(())
-    }
-
-    fn add(&mut self, request: RequestId, item: &ItemId, amount: Amount) -> Result<(), Missing> {
-        let Some(pool) = self.pool(item)? else {
-            self.step.reply(request, Reply::Unknown(item.clone()));
-            return Ok(());
-        };
-        if pool.add(amount.get(), Amount::MAX.get()).is_none() {
-            self.step.reply(request, Reply::TooLarge(item.clone()));
-            return Ok(());
-        }
-        self.step.reply(request, Reply::Done);
-        hold::added(self, item)
-    }
-
-    fn event(&mut self, event: &Event) -> Result<(), Missing> {
-        let checkout = event.checkout();
-        match event {
-            Event::CheckoutStarted(_) | Event::StockReserved(..) => {
-                let claims = self.claims(checkout);
-                hold::request(self, checkout.id, checkout, claims)
-            }
-            Event::StockRefused(..) | Event::StockWithdrawn(..) => hold::bar(self, checkout.id, checkout),
-            Event::CheckoutCompleted(_) => {
-                let claims = self.claims(checkout);
-                hold::commit(self, checkout.id, claims)
-            }
-            Event::CheckoutCancelled(..) => hold::release(self, checkout.id, checkout),
-            Event::PaymentAuthorized(_) | Event::PaymentRefused(..) => Ok(()),
-        }
-    }
-
-    /// The lines that are this partition's.
-    fn claims(&self, checkout: &Checkout) -> Vec<Claim<ItemId>> {
-        let (own, partitions) = (self.step.partition(), self.step.partitions());
-        let lines = checkout.lines.iter();
-        let here = lines.filter(|line| partition_of_item(&line.item, partitions) == own);
-        here.map(|line| Claim::new(line.item.clone(), line.quantity.get())).collect()
-    }
-}
-
-impl Ledger for Shelf<'_, '_> {
+impl Holder for Stock {
+    const TAG: u8 = b'i';
+    const TOTAL_MAX: u64 = Amount::MAX.get();
     type Account = ItemId;
     type Saga = CheckoutId;
     type Context = Checkout;
+    type Entry = Item;
 
-    fn pool(&mut self, item: &ItemId) -> Result<Option<&mut Pool<CheckoutId>>, Missing> {
-        Ok(match self.step.edit(&StockKey::Item(item.clone()))? {
-            Some(StockRecord::Item(item)) => Some(&mut item.pool),
-            _ => None,
+    fn parked_max(&self) -> usize {
+        self.parked_max
+    }
+
+    fn saga(event: &Event) -> Option<(CheckoutId, &Checkout)> {
+        event.checkout().map(|checkout| (checkout.id, checkout))
+    }
+
+    fn cue(&self, event: &Event, here: Place) -> Option<Cue<ItemId>> {
+        let checkout = event.checkout()?;
+        // The lines that are this partition's.
+        let claims = || {
+            let here = |line: &&Line| partition_of_item(&line.item, here.partitions) == here.partition;
+            let lines = checkout.lines.iter().filter(here);
+            lines.map(|line| Claim::new(line.item.clone(), line.quantity.get())).collect()
+        };
+        Some(match event.turn_of(Service::Stock)? {
+            Turn::Request => Cue::Request(claims()),
+            Turn::Skip => Cue::Skip,
+            Turn::Commit => Cue::Commit(claims()),
+            Turn::Release => Cue::Release,
         })
     }
 
-    fn peek(&mut self, item: &ItemId) -> Result<Option<&Pool<CheckoutId>>, Missing> {
-        Ok(match self.step.get(&StockKey::Item(item.clone()))? {
-            Some(StockRecord::Item(item)) => Some(&item.pool),
-            _ => None,
+    fn vote(&self, checkout: &Checkout, vote: Vote<ItemId>, here: Place) -> Option<Event> {
+        let (checkout, station) = (checkout.clone(), station(checkout, here));
+        Some(match vote {
+            Vote::Held => Event::StockReserved(checkout, station),
+            Vote::Withdrawn => Event::StockWithdrawn(checkout, station),
+            Vote::Refused { account: item, refusal } => {
+                let (reason, shortage) = match refusal {
+                    Refusal::Unknown => (Reason::UnknownItem { item }, None),
+                    Refusal::Short(hold::Shortage { wanted, left }) => {
+                        (Reason::OutOfStock { item }, Some(Shortage::new(wanted, left)))
+                    }
+                    Refusal::Busy | Refusal::Expired | Refusal::TooMuch => (Reason::Busy, None),
+                };
+                Event::StockRefused(checkout, station, reason, shortage)
+            }
         })
     }
 
-    fn hold(&mut self, checkout: CheckoutId) -> Result<Option<&Hold<ItemId, Checkout>>, Missing> {
-        Ok(match self.step.get(&StockKey::Checkout(checkout))? {
-            Some(StockRecord::Hold(hold)) => Some(hold),
-            _ => None,
-        })
+    fn parked(&self, checkout: &Checkout, wait: hold::Wait<ItemId>, here: Place) -> Option<Event> {
+        let hold::Wait { account: item, wanted, free, ahead } = wait;
+        Some(Event::StockParked(checkout.clone(), station(checkout, here), item, Wait::new(wanted, free, ahead)))
     }
 
-    fn set_hold(&mut self, checkout: CheckoutId, hold: Option<Hold<ItemId, Checkout>>) {
-        let key = StockKey::Checkout(checkout);
-        match hold {
-            Some(hold) => self.step.put(&key, StockRecord::Hold(hold)),
-            None => self.step.remove(&key),
+    fn changed(items: &[ItemId], change: hold::Change, Item { price, pool }: &Item) -> Option<Event> {
+        let change = match change {
+            hold::Change::Created => Change::Created,
+            hold::Change::Set => Change::Set,
+            hold::Change::Added(quantity) => Change::Added(Amount::saturating(quantity)),
+            hold::Change::Taken(quantity) => Change::Taken(Amount::saturating(quantity)),
+        };
+        let total = Amount::saturating(pool.total());
+        Some(Event::StockChanged { items: items.to_vec(), change, total, price: *price })
+    }
+
+    fn taken(item: &ItemId, outcome: Result<(), Refusal>) -> Reply {
+        let item = item.clone();
+        match outcome {
+            Ok(()) => Reply::Done,
+            Err(Refusal::Unknown) => Reply::Unknown(item),
+            Err(Refusal::Short(_)) => Reply::OutOfStock(item),
+            Err(Refusal::TooMuch) => Reply::TooLarge(item),
+            Err(Refusal::Busy | Refusal::Expired) => Reply::Busy(item),
         }
     }
 
-    fn say(&mut self, _: CheckoutId, checkout: &Checkout, word: Word<ItemId>) {
-        let partition = self.step.partition();
-        let is_last = walk(checkout, self.step.partitions()).last() == Some(&partition);
-        let (checkout, station) = (checkout.clone(), Station { partition, is_last });
-        self.step.emit(match word {
-            Word::Held => Event::StockReserved(checkout, station),
-            Word::Withdrawn => Event::StockWithdrawn(checkout, station),
-            Word::Refused { account: item, refusal } => {
-                let reason = match refusal {
-                    Refusal::Unknown => Reason::UnknownItem { item },
-                    Refusal::Short => Reason::OutOfStock { item },
-                    Refusal::Busy | Refusal::Expired => Reason::Busy,
-                };
-                Event::StockRefused(checkout, station, reason)
-            }
-        });
-    }
-
-    fn answer(&mut self, request: RequestId, item: &ItemId, refusal: Option<Refusal>) -> Result<(), Missing> {
-        let item = item.clone();
-        self.step.reply(
-            request,
-            match refusal {
-                None => Reply::Done,
-                Some(Refusal::Unknown) => Reply::Unknown(item),
-                Some(Refusal::Short) => Reply::OutOfStock(item),
-                Some(Refusal::Busy | Refusal::Expired) => Reply::Busy(item),
+    fn shown(item: &ItemId, found: Option<&Item>) -> Reply {
+        match found {
+            Some(Item { price, pool }) => Reply::Found {
+                stock: Amount::new(pool.total()).expect("every way into a pool is checked"),
+                price: *price,
             },
-        );
-        Ok(())
+            None => Reply::Unknown(item.clone()),
+        }
     }
+}
 
-    fn show(&mut self, request: RequestId, item: &ItemId) -> Result<(), Missing> {
-        let reply = match self.step.get(&StockKey::Item(item.clone()))? {
-            Some(StockRecord::Item(found)) => {
-                // A pool never holds more than an amount can count: every way in is checked.
-                let stock = Amount::new(found.pool.total()).unwrap_or(Amount::MAX);
-                Reply::Found { stock, price: found.price }
+impl Stock {
+    fn command(&self, step: &mut Step<'_, Self>, request: RequestId, command: &Command) -> Result<(), Missing> {
+        let reply = match command {
+            Command::Find { item } => return self.pools(step).read(request, item),
+            Command::Price { item } => return self.pools(step).show(request, item),
+            Command::Add { item, amount } => return self.pools(step).add(request, item, amount.get()),
+            Command::Subtract { item, amount } => return self.pools(step).take(request, item, amount.get()),
+            Command::Create { item, price } => {
+                self.pools(step).put(item, Item { price: *price, pool: Pool::new(0) });
+                Reply::Created(item.clone())
             }
-            _ => Reply::Unknown(item.clone()),
+            Command::Initialise { items, stock, price } => {
+                let item = Item { price: *price, pool: Pool::new(stock.get()) };
+                self.pools(step).renew(items, &item)?.map_or_else(|busy| Reply::Busy(busy.clone()), |()| Reply::Done)
+            }
         };
-        self.step.reply(request, reply);
+        step.reply(request, reply);
         Ok(())
-    }
-
-    fn note(&mut self, what: &'static str) {
-        self.step.note(what);
-    }
-
-    fn parked_max(&self) -> usize {
-        self.stock.parked_max
     }
 }
 
@@ -400,7 +345,7 @@ mod tests {
             let mut keys = Vec::new();
             Stock::default().prefetch(&Input::Event(&event), partition, 3, &mut keys);
             let own = items.iter().filter(|item| partition_of_item(item, 3) == partition);
-            assert_eq!(keys, own.cloned().map(StockKey::Item).collect::<Vec<_>>());
+            assert_eq!(keys, own.cloned().map(StockKey::Account).collect::<Vec<_>>());
         }
     }
 }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use api::{
+    problems::{AMOUNT_TOO_LARGE, BUSY, OUT_OF_STOCK},
+    schema,
+};
 use axum::{Json, extract::State};
 use contract::{Amount, Answer, Id, ItemId};
 use saga::{Handle, Partition};
@@ -10,10 +14,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
-    call::{
-        AMOUNT_TOO_LARGE, BUSY, Message, OUT_OF_STOCK, Parts, Waits, call, call_in_parts, check_bulk, in_parts,
-        new_name, numbers_of,
-    },
+    bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
+    call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound},
 };
 
@@ -40,23 +42,23 @@ pub fn router(handle: Handle<Stock>, waits: Waits) -> OpenApiRouter {
 /// The name of a new item.
 #[derive(Debug, Serialize, ToSchema)]
 struct CreatedItem {
-    #[schema(value_type = String)]
+    #[schema(value_type = schema::Id, inline)]
     item_id: ItemId,
 }
 
 /// An item's units and price.
 #[derive(Debug, Serialize, ToSchema)]
 struct FoundItem {
-    #[schema(value_type = u64)]
+    #[schema(value_type = schema::Amount, inline)]
     stock: Amount,
-    #[schema(value_type = u64)]
+    #[schema(value_type = schema::Amount, inline)]
     price: Amount,
 }
 
 /// Creates an item with a price and no units.
 #[utoipa::path(
     post, path = "/stock/item/create/{price}", tag = "stock",
-    params(("price" = u64, Path, description = "What one unit costs."), Idempotency),
+    params(("price" = inline(schema::Amount), Path, description = "What one unit costs."), Idempotency),
     responses((status = 200, body = CreatedItem), AnyProblem, KeyReused),
 )]
 async fn create_item(
@@ -74,7 +76,7 @@ async fn create_item(
 /// Shows an item. Waits for checkouts that hold some of it and may still be undone.
 #[utoipa::path(
     get, path = "/stock/find/{item_id}", tag = "stock",
-    params(("item_id" = String, Path, description = "The item.")),
+    params(("item_id" = inline(schema::Id), Path, description = "The item.")),
     responses((status = 200, body = FoundItem), AnyProblem, NotFound),
 )]
 async fn find_item(State(shop): State<Arc<Shop>>, Path(item): Path<ItemId>) -> Result<Json<FoundItem>, Problem> {
@@ -82,8 +84,11 @@ async fn find_item(State(shop): State<Arc<Shop>>, Path(item): Path<ItemId>) -> R
     let patience = Some(shop.waits.read);
     match call(&shop.handle, partition, Command::Find { item }, Idempotency::default(), patience).await? {
         Reply::Found { stock, price } => Ok(Json(FoundItem { stock, price })),
-        Reply::Busy(item) => Err(Problem::unavailable("checkouts hold units of the item and did not end in time", 1)
-            .with("item_id", item.as_str())),
+        Reply::Busy(item) => {
+            let held = "units of the item are held by a checkout whose outcome is not known here yet: the order service \
+                        decides it, at the latest when it is there again";
+            Err(Problem::unavailable(held, 1).with("item_id", item.as_str()))
+        }
         other => Err(problem(other)),
     }
 }
@@ -92,11 +97,11 @@ async fn find_item(State(shop): State<Arc<Shop>>, Path(item): Path<ItemId>) -> R
 #[utoipa::path(
     post, path = "/stock/add/{item_id}/{amount}", tag = "stock",
     params(
-        ("item_id" = String, Path, description = "The item."),
-        ("amount" = u64, Path, description = "How many units."),
+        ("item_id" = inline(schema::Id), Path, description = "The item."),
+        ("amount" = inline(schema::Amount), Path, description = "How many units."),
         Idempotency,
     ),
-    responses((status = 200, description = "They were added."), AnyProblem, NotFound, KeyReused),
+    responses((status = 200, description = "They were added.", body = String, content_type = "text/plain"), AnyProblem, NotFound, KeyReused),
 )]
 async fn add_stock(
     State(shop): State<Arc<Shop>>,
@@ -111,11 +116,11 @@ async fn add_stock(
 #[utoipa::path(
     post, path = "/stock/subtract/{item_id}/{amount}", tag = "stock",
     params(
-        ("item_id" = String, Path, description = "The item."),
-        ("amount" = u64, Path, description = "How many units."),
+        ("item_id" = inline(schema::Id), Path, description = "The item."),
+        ("amount" = inline(schema::Amount), Path, description = "How many units."),
         Idempotency,
     ),
-    responses((status = 200, description = "They were taken away."), AnyProblem, NotFound, Conflict, KeyReused),
+    responses((status = 200, description = "They were taken away.", body = String, content_type = "text/plain"), AnyProblem, NotFound, Conflict, KeyReused),
 )]
 async fn subtract_stock(
     State(shop): State<Arc<Shop>>,
@@ -131,9 +136,9 @@ async fn subtract_stock(
 #[utoipa::path(
     post, path = "/stock/batch_init/{n}/{starting_stock}/{item_price}", tag = "stock",
     params(
-        ("n" = u64, Path, description = "How many items, at most 10,000,000."),
-        ("starting_stock" = u64, Path, description = "The units of each."),
-        ("item_price" = u64, Path, description = "The price of each."),
+        ("n" = inline(schema::Count), Path, description = "How many items, at most 10,000,000."),
+        ("starting_stock" = inline(schema::Amount), Path, description = "The units of each."),
+        ("item_price" = inline(schema::Amount), Path, description = "The price of each."),
         Idempotency,
     ),
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
@@ -143,7 +148,7 @@ async fn initialise_items(
     Path((count, stock, price)): Path<(Amount, Amount, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
-    check_bulk(count.get())?;
+    check_count(count.get())?;
     let handle = &shop.handle;
     let parts = initial_parts(handle.partitions(), count, stock, price);
     let nothing = Command::Initialise { items: Vec::new(), stock, price };
@@ -185,6 +190,20 @@ fn problem(reply: Reply) -> Problem {
 pub struct StockQueries(pub Handle<Stock>);
 
 impl StockQueries {
+    /// See [`contract::Books::units`].
+    #[must_use]
+    pub fn units(&self, item: ItemId) -> Answer<'_, Option<Amount>> {
+        Box::pin(async move {
+            let partition = self.0.partition_of(item.as_str().as_bytes());
+            let patience = Some(Waits::default().read);
+            match call(&self.0, partition, Command::Find { item }, Idempotency::default(), patience).await {
+                Ok(Reply::Found { stock, .. }) => Ok(Some(stock)),
+                Ok(Reply::Unknown(_)) => Ok(None),
+                Ok(_) | Err(_) => Err(contract::QueryError::Unavailable),
+            }
+        })
+    }
+
     /// See [`contract::Queries::price`].
     #[must_use]
     pub fn price(&self, item: ItemId) -> Answer<'_, Option<Amount>> {

@@ -5,7 +5,7 @@ use saga::{
     conformance::codec::{check, limit_memory},
     hold::{Claim, Hold, Pool},
 };
-use sagamart_stock::{Item, Reply, StockRecord};
+use stock::{Item, Reply, StockRecord};
 
 fn item() -> ItemId {
     ItemId("an-item".parse().expect("an id"))
@@ -27,17 +27,17 @@ fn checkout() -> Checkout {
 fn records_are_read_or_refused() {
     limit_memory();
     let claims = || vec![Claim::new(item(), 3), Claim::new(ItemId(Id::from_number(0)), u64::MAX)];
-    let record = |total| StockRecord::Item(Item { price: Amount::MAX, pool: Pool::new(total) });
+    let record = |total| StockRecord::Account(Item { price: Amount::MAX, pool: Pool::new(total) });
     let records = [
         record(0),
         record((1 << 53) - 1),
         StockRecord::Hold(Hold::Parked { claims: claims(), context: checkout() }),
         StockRecord::Hold(Hold::Held { claims: claims() }),
         StockRecord::Hold(Hold::Refused),
-        StockRecord::Hold(Hold::Barred),
+        StockRecord::Hold(Hold::Skipped),
         StockRecord::Hold(Hold::Tombstone),
     ];
-    check(&records, include_str!("corpus/record.txt"));
+    check(&records, include_str!("../corpus/record.txt"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What the payment service stores, read from bytes that are not what it wrote.
 
 use contract::{Amount, Checkout, CheckoutData, CheckoutId, Id, OrderId, UserId};
+use payment::{PaymentRecord, Reply};
 use saga::{
     conformance::codec::{check, limit_memory},
     hold::{Claim, Hold, Pool},
 };
-use sagamart_payment::{PaymentRecord, Reply};
 
 fn user() -> UserId {
     UserId("a-user".parse().expect("an id"))
@@ -25,13 +25,13 @@ fn records_are_read_or_refused() {
     });
     let claims = || vec![Claim::new(user(), 3)];
     let records = [
-        PaymentRecord::User(Pool::new(0)),
-        PaymentRecord::User(Pool::new((1 << 53) - 1)),
+        PaymentRecord::Account(Pool::new(0)),
+        PaymentRecord::Account(Pool::new((1 << 53) - 1)),
         PaymentRecord::Hold(Hold::Parked { claims: claims(), context }),
         PaymentRecord::Hold(Hold::Held { claims: claims() }),
         PaymentRecord::Hold(Hold::Tombstone),
     ];
-    check(&records, include_str!("corpus/record.txt"));
+    check(&records, include_str!("../corpus/record.txt"));
 }
 
 #[test]
