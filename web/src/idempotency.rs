@@ -1,11 +1,13 @@
 //! The `Idempotency-Key` request header, after the IETF draft "The Idempotency-Key HTTP Header Field"
 //! (draft-ietf-httpapi-idempotency-key-header).
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts},
+    middleware::Next,
+    response::Response,
 };
 use smol_str::{SmolStr, SmolStrBuilder};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
@@ -21,9 +23,48 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 128;
 
 pub(crate) static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// How long the key is of use, in seconds: for whoever makes keys of its own to repeat a request at once, such as a
-/// gateway. Longer than the server keeps keys is as long as the server keeps keys.
+/// How long the key is of use, in seconds: for a gateway that makes keys of its own to repeat a request at once. Longer
+/// than the server keeps keys is as long as the server keeps keys.
 pub(crate) static RETENTION: HeaderName = HeaderName::from_static("idempotency-retention");
+
+/// When the gateway got the request, in seconds since 1970 with at most three decimals: the same on all copies that it
+/// sends.
+static SINCE: HeaderName = HeaderName::from_static("idempotency-since");
+
+/// On a reply that was remembered and is given again.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+tokio::task_local! {
+    /// Whether the request's reply was remembered. Of the task that runs the handler, for the reply itself does not know.
+    static IS_REPLAYED: Cell<bool>;
+}
+
+/// Notes that the reply to the request that this task handles was remembered.
+pub(crate) fn note_replayed() {
+    // Nobody asks where the request has no key.
+    let _ = IS_REPLAYED.try_with(|is_replayed| is_replayed.set(true));
+}
+
+/// Believes what a gateway says of a key only if there is one, since anybody can say it; and tells on the reply to a
+/// request with a key whether it was given before.
+pub(crate) async fn layer(behind_gateway: bool, mut request: Request, next: Next) -> Response {
+    if !behind_gateway {
+        request.headers_mut().remove(&RETENTION);
+        request.headers_mut().remove(&SINCE);
+    }
+    if !request.headers().contains_key(&HEADER) {
+        return next.run(request).await;
+    }
+    let answering = async {
+        let response = next.run(request).await;
+        (response, IS_REPLAYED.with(Cell::get))
+    };
+    let (mut response, is_replayed) = IS_REPLAYED.scope(Cell::new(false), answering).await;
+    if is_replayed {
+        response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
 
 /// A day, beyond which no number makes sense.
 const RETENTION_SECONDS_MAX: u64 = 24 * 60 * 60;
@@ -42,6 +83,8 @@ pub struct RequestKey {
     pub fingerprint: u64,
     /// How long its reply is wanted, from the header `Idempotency-Retention`; `None`: as long as the server keeps them.
     pub retention: Option<Duration>,
+    /// When the gateway that made it got the request, in milliseconds since 1970, from the header `Idempotency-Since`.
+    pub since: Option<u64>,
 }
 
 /// The request's key, if it has one.
@@ -63,6 +106,12 @@ impl Idempotency {
         let key = self.0.as_ref().filter(|key| key.retention.is_some())?;
         Some(xxh3_128(key.key.as_bytes()))
     }
+
+    /// When the request was first asked, in milliseconds since 1970, where whoever sends its copies says so.
+    #[must_use]
+    pub fn since(&self) -> Option<u64> {
+        self.0.as_ref()?.since
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
@@ -74,7 +123,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
         };
         let fingerprint = fingerprint(&parts.method, &parts.uri);
         let retention = retention_in(&parts.headers)?;
-        Ok(Self(Some(RequestKey { key, fingerprint, retention })))
+        let since = since_in(&parts.headers)?;
+        Ok(Self(Some(RequestKey { key, fingerprint, retention, since })))
     }
 }
 
@@ -99,6 +149,27 @@ fn retention_in(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
         _ => Err(Problem::malformed("the Idempotency-Retention header has to be a number of seconds from 1 to 86400")
             .with("header", "Idempotency-Retention")),
     }
+}
+
+fn since_in(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let mut values = headers.get_all(&SINCE).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let milliseconds = value.to_str().ok().and_then(milliseconds).filter(|_| values.next().is_none());
+    milliseconds.map(Some).ok_or_else(|| {
+        Problem::malformed("the Idempotency-Since header has to be a number of seconds with at most three decimals")
+            .with("header", "Idempotency-Since")
+    })
+}
+
+/// The milliseconds in a number of seconds such as `1700000000.123`.
+fn milliseconds(text: &str) -> Option<u64> {
+    let (seconds, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(seconds) || !is_number(decimals) || decimals.len() > 3 {
+        return None;
+    }
+    let thousandths: u64 = format!("{decimals:0<3}").parse().ok()?;
+    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(thousandths)
 }
 
 fn parse(value: &HeaderValue) -> Result<SmolStr, &'static str> {

@@ -1,4 +1,4 @@
-//! What every HTTP service shares, down to how a handler asks a partition of a service on the engine ([`call`]).
+//! What every HTTP service shares, down to how a handler asks a partition of a service on the engine ([`call`], [`bulk`]).
 //!
 //! ```text
 //!  socket ─▶ server::serve ─▶ metrics ─▶ route ─▶ Path<T>, Idempotency ─▶ handler ─▶ reply or Problem
@@ -10,17 +10,23 @@
 //! routers of one process with the routes that every process has (health, metrics, documents), and [`server::serve`]
 //! puts it on a listener. `tests/http/toy.rs` is a whole service in miniature.
 
+mod accept;
+pub mod bulk;
 pub mod call;
+mod dialect;
+mod exposition;
 mod idempotency;
 pub mod logs;
 pub mod metrics;
 pub mod openapi;
+mod pages;
 mod path;
 pub mod problem;
 mod readiness;
 pub mod server;
 mod site;
 
+pub use dialect::Dialect;
 pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey};
 pub use path::Path;
 pub use problem::Problem;

@@ -12,13 +12,13 @@ use std::{
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter,
     field::RecordFields,
-    filter::ParseError,
+    filter::{LevelFilter, ParseError, Targets},
     fmt::{
         FormatFields, MakeWriter,
         format::{DefaultFields, Writer},
     },
+    layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
@@ -53,8 +53,8 @@ pub enum Error {
 
 /// Writes this process's logs to standard error from now on.
 ///
-/// `filter` names what is logged in the syntax of [`EnvFilter`], for example `info` or `info,web::access=debug`; the
-/// latter adds a line for every request.
+/// `filter` names what is logged in the syntax of [`Targets`], for example `info` or `info,web::access=debug`; the latter
+/// adds a line for every request.
 ///
 /// # Errors
 /// [`Error::Filter`], [`Error::AlreadyInitialized`].
@@ -74,15 +74,21 @@ fn subscriber<W>(
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|cause| Error::Filter { filter: filter.to_owned(), cause })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let targets = targets(filter).map_err(|cause| Error::Filter { filter: filter.to_owned(), cause })?;
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     Ok(match format {
         Format::Human => {
             let builder = builder.with_ansi(colours).fmt_fields(PrintableFields::default());
-            Box::new(builder.with_writer(writer).finish())
+            Box::new(builder.with_writer(writer).finish().with(targets))
         }
-        Format::Json => Box::new(builder.json().with_writer(PrintableJson(writer)).finish()),
+        Format::Json => Box::new(builder.json().with_writer(PrintableJson(writer)).finish().with(targets)),
     })
+}
+
+/// A comma too many is nobody's filter.
+fn targets(filter: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<&str> = filter.split(',').filter(|part| !part.is_empty()).collect();
+    parts.join(",").parse()
 }
 
 /// Whether a character may be written as it is. Those that [`char::escape_debug`] escapes are control and format

@@ -33,7 +33,7 @@ mod tests;
 /// The `route` label of requests whose path no route has.
 pub const UNMATCHED: &str = "unmatched";
 
-/// The `status` label of requests whose client went away, or was cut off, before the reply was known.
+/// The `status` label of requests that were cut off before the reply was known, with the end of the server.
 pub const ABANDONED: &str = "abandoned";
 
 /// From an answer out of memory to the longest wait that a request may be held for, in seconds.
@@ -59,7 +59,10 @@ struct ReplyLabels {
 /// - `sagamart_http_request_duration_seconds{method, route}`, a histogram of the time until the reply's head is known
 /// - `sagamart_http_requests_in_flight`
 ///
-/// What never becomes a request for the router (a broken or oversized header or body) is not counted.
+/// What never becomes a request for the router (a broken or oversized header or body) is counted by
+/// [`crate::server::Metrics`].
+///
+/// Clones share them.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     requests: Family<ReplyLabels, Counter>,
@@ -67,31 +70,35 @@ pub struct HttpMetrics {
     in_flight: Gauge,
 }
 
-impl HttpMetrics {
-    /// Creates the metrics and adds them to `registry`.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS_SECONDS)),
             in_flight: Gauge::default(),
-        };
+        }
+    }
+}
+
+impl HttpMetrics {
+    /// Adds the metrics to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "sagamart_http_requests",
             "HTTP requests by method, route template and status",
-            metrics.requests.clone(),
+            self.requests.clone(),
         );
         registry.register_with_unit(
             "sagamart_http_request_duration",
             "Time from the request to its reply, by method and route template",
             Unit::Seconds,
-            metrics.durations.clone(),
+            self.durations.clone(),
         );
         registry.register(
             "sagamart_http_requests_in_flight",
             "HTTP requests that have no reply yet",
-            metrics.in_flight.clone(),
+            self.in_flight.clone(),
         );
-        metrics
     }
 
     /// A layer for a router with these route templates; requests to any other count as [`UNMATCHED`].

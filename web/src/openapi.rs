@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use utoipa::{
     IntoParams, IntoResponses, PartialSchema, ToSchema,
     openapi::{
@@ -23,12 +22,8 @@ use utoipa::{
         tag::TagBuilder,
     },
 };
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, Problem, problem};
-
-#[cfg(test)]
-mod tests;
 
 /// What a process says about itself in its documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +36,25 @@ pub struct About {
     pub description: &'static str,
     /// The groups of its routes, as in the handlers' `tag = "…"`: name and description, in the order to show them.
     pub tags: Vec<(&'static str, &'static str)>,
+    /// Commands to try it with, for the page at `/`; where they say `http://127.0.0.1:8000`, the page says where it is.
+    pub example: Option<&'static str>,
+    /// Requests to try it with by hand, in their order, for the same page.
+    pub steps: Vec<Step>,
+    /// Pages for people that are worth more than this document: an address and what it is called.
+    pub pages: Option<(&'static str, &'static str)>,
 }
 
-/// Splits a documented router into what serves and what describes it, the latter with `about`, the components that
-/// this module's building blocks refer to, and servers and tags filled in.
-pub fn finish(api: OpenApiRouter, about: &About) -> (Router, OpenApi) {
-    let (router, mut document) = api.split_for_parts();
-    describe(&mut document, about);
-    (router, document)
+/// A request that somebody may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it does, as a button says it.
+    pub title: &'static str,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The path, with fields in braces.
+    pub path: &'static str,
+    /// What some of the fields are, unless somebody changes it: numbers.
+    pub values: &'static [(&'static str, &'static str)],
 }
 
 pub(crate) fn describe(document: &mut OpenApi, about: &About) {
@@ -59,8 +65,30 @@ pub(crate) fn describe(document: &mut OpenApi, about: &About) {
         .iter()
         .map(|(name, description)| TagBuilder::new().name(*name).description(Some(*description)).build());
     document.tags = Some(tags.collect());
-    document.components.get_or_insert_default().schemas.insert(Problem::name().into_owned(), Problem::schema());
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+    for (status, name, description) in UNREAD {
+        components
+            .responses
+            .extend(response(status, description, false).into_values().map(|response| (name.into(), response)));
+    }
+    let items = document.paths.paths.values_mut();
+    for operation in items.flat_map(|item| [&mut item.get, &mut item.post]).flatten() {
+        for (status, name, _) in UNREAD {
+            operation.responses.responses.insert(status.to_owned(), Ref::from_response_name(name).into());
+        }
+    }
 }
+
+/// What may become of any request before its route is asked: status, name and description.
+const UNREAD: [(&str, &str, &str); 6] = [
+    ("405", "MethodNotAllowed", "The path has another method; `Allow` lists them."),
+    ("408", "RequestTooSlow", "The request did not arrive in time."),
+    ("413", "BodyTooLarge", "The body is too large; no route reads one."),
+    ("414", "PathTooLong", "The path is too long."),
+    ("431", "HeadersTooLarge", "The headers are too large."),
+    ("501", "UnknownTransferCoding", "The body is coded in a way that is not known here."),
+];
 
 fn information(about: &About) -> Info {
     InfoBuilder::new()
@@ -106,11 +134,12 @@ impl ToSchema for Problem {
 
 impl IntoParams for Idempotency {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let schema = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .min_length(Some(1))
-            // Each character may be escaped, and the whole quoted.
-            .max_length(Some(2 * IDEMPOTENCY_KEY_CHARS_MAX + 2));
+        // Bare, or quoted with `\"` and `\\` for these two.
+        let pattern = format!(
+            r#"^([!#-+\-.-:<-\[\]-~]{{1,{max}}}|"([!#-\[\]-~]|\\["\\]){{1,{max}}}")$"#,
+            max = IDEMPOTENCY_KEY_CHARS_MAX
+        );
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
         let header = ParameterBuilder::new()
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)
@@ -120,7 +149,6 @@ impl IntoParams for Idempotency {
                  the same reply and takes effect once. 1 to 128 visible ASCII characters, in double quotes or bare.",
             ))
             .schema(Some(schema))
-            .example(Some("8e03978e-40d5-43e8-bc93-6894a57f9324".into()))
             .build();
         vec![header]
     }

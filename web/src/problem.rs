@@ -143,6 +143,35 @@ pub mod kinds {
         "The request body is too large",
         "Requests say everything in their path. A small body is ignored, a large one refused. Nothing was changed.",
     );
+    /// A body that was coded in a way nobody here knows.
+    pub static UNKNOWN_TRANSFER_CODING: Kind = Kind::new(
+        "unknown-transfer-coding",
+        StatusCode::NOT_IMPLEMENTED,
+        "The transfer coding is not known here",
+        "The only coding of a body that is understood is `Transfer-Encoding: chunked`. Nothing was changed.",
+    );
+    /// A long path.
+    pub static PATH_TOO_LONG: Kind = Kind::new(
+        "path-too-long",
+        StatusCode::URI_TOO_LONG,
+        "The path is too long",
+        "No route has a path of more than some hundred characters. Nothing was changed.",
+    );
+    /// Long headers, or many.
+    pub static HEADERS_TOO_LARGE: Kind = Kind::new(
+        "headers-too-large",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The request's headers are too large",
+        "A request's line and headers may have 16 KiB together, and 100 headers. Nothing was changed.",
+    );
+    /// The rest of a request did not come.
+    pub static REQUEST_TOO_SLOW: Kind = Kind::new(
+        "request-too-slow",
+        StatusCode::REQUEST_TIMEOUT,
+        "The request took too long to arrive",
+        "A request has ten seconds from its first byte to its last. Nothing was changed. Send it again on a new \
+         connection.",
+    );
     /// A key that was used with another request.
     pub static IDEMPOTENCY_KEY_REUSED: Kind = Kind::new(
         "idempotency-key-reused",
@@ -168,6 +197,14 @@ pub mod kinds {
         "Something that the answer needs is not there at the moment, or did not arrive in time. The request had no \
          effect. Try again after `Retry-After` seconds.",
     );
+    /// Not yet: nothing was done.
+    pub static STARTING: Kind =
+        Kind::new("starting", StatusCode::SERVICE_UNAVAILABLE, "The service is starting", STARTING_EXPLAINED);
+    /// The same to a gateway, which asks another replica upon a 502: a 503 would be the answer of all of them.
+    pub(super) static STARTING_BEHIND_GATEWAY: Kind =
+        Kind::new("starting", StatusCode::BAD_GATEWAY, "The service is starting", STARTING_EXPLAINED);
+    const STARTING_EXPLAINED: &str = "The process runs and its data are not open yet: it reads them, or waits for its database; /readyz says which. The \
+         request had no effect. Try again after `Retry-After` seconds.";
     /// Too much at once: nothing was done.
     pub static OVERLOADED: Kind = Kind::new(
         "overloaded",
@@ -192,9 +229,14 @@ pub mod kinds {
         &NOT_FOUND,
         &METHOD_NOT_ALLOWED,
         &BODY_TOO_LARGE,
+        &UNKNOWN_TRANSFER_CODING,
+        &PATH_TOO_LONG,
+        &HEADERS_TOO_LARGE,
+        &REQUEST_TOO_SLOW,
         &IDEMPOTENCY_KEY_REUSED,
         &INTERNAL,
         &UNAVAILABLE,
+        &STARTING,
         &OVERLOADED,
         &OUTCOME_UNKNOWN,
     ];
@@ -257,6 +299,15 @@ impl Problem {
         Self::new(&kinds::UNAVAILABLE, detail).retry_after_seconds(retry_after_seconds)
     }
 
+    /// 503, or 502 for a gateway to ask another replica, with `Retry-After`: the process has not opened its data yet, and nothing
+    /// was done.
+    #[must_use]
+    pub fn starting(behind_gateway: bool) -> Self {
+        let kind = if behind_gateway { &kinds::STARTING_BEHIND_GATEWAY } else { &kinds::STARTING };
+        let detail = "the service is starting: its data are not open yet; nothing was done";
+        Self::new(kind, detail).retry_after_seconds(1)
+    }
+
     /// 503 with `Retry-After`: the request was not started because too many others are under way.
     #[must_use]
     pub fn overloaded(retry_after_seconds: u32) -> Self {
@@ -313,6 +364,11 @@ impl Problem {
         &self.content.detail
     }
 
+    /// The body of an answer.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("its keys are strings and its values plain JSON")
+    }
+
     fn log(&self) {
         let Content { kind, detail, cause, .. } = &*self.content;
         let Some(cause) = cause.as_deref() else { return };
@@ -342,9 +398,7 @@ impl Serialize for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.log();
-        // Nothing in a problem can fail to serialize: its keys are strings and its values plain JSON.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.content.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

@@ -33,6 +33,7 @@ struct Shared {
     phase: Phase,
     durability: Option<&'static str>,
     checks: Vec<(&'static str, Check)>,
+    limits: Vec<(&'static str, Check)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub struct Report {
     pub ready: bool,
     /// Why they are not; empty when they are.
     pub reasons: Vec<String>,
+    /// What does not work while the rest does; absent when all does. Requests are welcome all the same: a load balancer
+    /// that sent them elsewhere would take away what works, and where a disk or a database is full, elsewhere is no better.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// What an answer promises to survive, where the process said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durability: Option<&'static str>,
@@ -75,6 +80,12 @@ impl Readiness {
         self.shared().checks.push((name, Box::new(check)));
     }
 
+    /// Adds what may be limited while requests are welcome: `check` says how it is. It is called on every probe and must
+    /// not block.
+    pub fn limit(&self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.shared().limits.push((name, Box::new(check)));
+    }
+
     /// Says what an answer promises to survive, for people and benchmarks that read the probe.
     pub fn state_durability(&self, durability: &'static str) {
         self.shared().durability = Some(durability);
@@ -93,12 +104,16 @@ impl Readiness {
         self.shared().phase = Phase::Draining;
     }
 
-    /// Waits for `signal`, fails the probe, and returns after `notice`, which is for load balancers to see it. Meant
-    /// as the `shutdown` of [`crate::server::serve`], so that nobody is sent here any more when the listener closes.
+    /// Waits for `signal`, fails the probe, and returns after `notice`, which is for load balancers to see it: at once where
+    /// they have not seen a process that is ready. Meant as the `shutdown` of [`crate::server::serve`], so that nobody is sent
+    /// here any more when the listener closes.
     pub async fn drain_after(self, signal: impl Future<Output = ()>, notice: Duration) {
         signal.await;
+        let had_started = self.shared().phase != Phase::Starting;
         self.drain();
-        tokio::time::sleep(notice).await;
+        if had_started {
+            tokio::time::sleep(notice).await;
+        }
     }
 
     /// The answer to a probe.
@@ -110,10 +125,13 @@ impl Readiness {
             Phase::Ready => None,
             Phase::Draining => Some("draining".to_owned()),
         };
-        let failures =
-            shared.checks.iter().filter_map(|(name, check)| check().err().map(|reason| format!("{name}: {reason}")));
-        let reasons: Vec<String> = phase.into_iter().chain(failures).collect();
-        Report { ready: reasons.is_empty(), reasons, durability: shared.durability }
+        let failures = |checks: &[(&'static str, Check)]| {
+            let failed = checks.iter().filter_map(|(name, check)| Some(format!("{name}: {}", check().err()?)));
+            failed.collect::<Vec<_>>()
+        };
+        let reasons: Vec<String> = phase.into_iter().chain(failures(&shared.checks)).collect();
+        let limits = failures(&shared.limits);
+        Report { ready: reasons.is_empty(), reasons, limits, durability: shared.durability }
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

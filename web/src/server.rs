@@ -1,11 +1,15 @@
 //! The HTTP/1 server under every process: an accept loop with bounds, and an orderly end.
 //!
 //! ```text
-//!  accept ──▶ connection task: hyper's http1 ── request ──▶ small body discarded ──▶ axum::Router
-//!    │             ▲
-//!    │             └── watchdog: closes what sends no request in time (`activity`)
+//!  accept ──▶ roster ──▶ connection task: hyper's http1 ── request ──▶ checked, small body discarded ──▶ axum::Router, of the `front`
+//!    │          bounds        ▲                                         `request`
+//!    │                        ├── watchdog: closes what sends no request in time (`activity`)
+//!    │                        └── roster: closes the longest idle when others wait
 //!  shutdown ──▶ listener closed ──▶ replies carry Connection: close ──▶ all gone, or cut after `drain_timeout`
 //! ```
+//!
+//! A request that arrived whole is carried out and answered, even if its client has closed its side, or all of the
+//! connection: many close the side they send on as soon as they have sent, and from here the two look the same.
 //!
 //! The replies to requests that arrived together leave together (`stream`), and nothing that a client does or leaves
 //! undone holds back a reply that is ready.
@@ -13,7 +17,6 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    io,
     pin::pin,
     sync::{
         Arc,
@@ -23,43 +26,49 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    http::{HeaderValue, Request, header},
-    response::{IntoResponse, Response},
-};
-use http_body_util::BodyExt;
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use axum::{http::Request, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{JoinError, JoinSet},
-    time::{Instant, MissedTickBehavior, interval_at, timeout},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
 use tower_service::Service;
 
-use crate::{Problem, problem::kinds};
+use crate::Problem;
 
 mod acceptor;
 mod activity;
+mod front;
+mod metrics;
+mod request;
+mod roster;
 mod stream;
 
-use acceptor::Acceptor;
+pub use front::Front;
+pub use metrics::Metrics;
+
+use acceptor::{Accepted, Acceptor};
 use activity::{Activity, Verdict, Watchdog};
+use metrics::Closed;
+use roster::Roster;
+
+/// How soon to look again for a connection to close, where others wait and all had a request running.
+const PRESSURE_TICK: Duration = Duration::from_millis(50);
 
 /// The bounds of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many connections may be open. Beyond it none is accepted: they wait in the kernel's backlog.
+    /// How many connections may be open. Beyond it the longest idle is closed for each that comes; where all have a
+    /// request running, new ones wait in the kernel's backlog.
     pub connections_max: usize,
+    /// How many of them one address may have, an IPv6 network of 64 bits counting as one; beyond it its new ones are
+    /// closed at once. `None`: half of all.
+    pub connections_per_address_max: Option<usize>,
     /// How large a request's line and headers may be together; beyond it the answer is 431.
     pub header_bytes_max: usize,
     /// How large a request's body may be, which nobody reads; beyond it the answer is 413.
@@ -79,6 +88,7 @@ impl Default for Settings {
             // 200 MiB: a connection costs 20 KiB (measured) and a file descriptor. Limits for those are often lower, so
             // the accept loop copes with running out of them.
             connections_max: 10_000,
+            connections_per_address_max: None,
             // What nginx and others allow for headers is 8 to 32 KiB.
             header_bytes_max: 16 * 1024,
             body_bytes_max: 64 * 1024,
@@ -105,7 +115,7 @@ pub enum Error {
     },
 }
 
-/// Serves `router` on `listener` until `shutdown` completes and running requests have finished.
+/// Serves `front` on `listener` until `shutdown` completes and running requests have finished.
 ///
 /// A fault of one connection, or of accepting one, ends neither the others nor the server.
 ///
@@ -113,23 +123,30 @@ pub enum Error {
 /// [`Error::DrainTimedOut`] when running requests had to be cut off.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: impl Into<Front>,
     settings: Settings,
+    metrics: Metrics,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let server = Arc::new(Server::new(router, settings));
+    let server = Arc::new(Server::new(front.into(), settings, metrics));
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new(&server);
     let mut acceptor = Acceptor::new(listener);
+    // Accepted, but one too many: it is let in as soon as another has ended.
+    let mut waiting: Option<Accepted> = None;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            Some(ended) = connections.join_next() => note_end(ended),
-            stream = acceptor.accept(), if connections.len() < server.settings.connections_max => {
-                connections.spawn(Arc::clone(&server).connection(stream, graceful.watcher()));
+            Some(ended) = connections.tasks.join_next_with_id() => {
+                connections.end(ended);
+                if let Some(accepted) = waiting.take() {
+                    waiting = connections.admit(accepted, &graceful);
+                }
             }
+            accepted = acceptor.accept(), if waiting.is_none() => waiting = connections.admit(accepted, &graceful),
+            () = sleep(PRESSURE_TICK), if waiting.is_some() => connections.roster.close_longest_idle(),
         }
     }
     drop(acceptor);
@@ -137,32 +154,79 @@ pub async fn serve(
     drain(&server, graceful, connections).await
 }
 
-async fn drain(server: &Server, graceful: GracefulShutdown, mut connections: JoinSet<()>) -> Result<(), Error> {
+/// The tasks of all connections, and what is known of each.
+struct Connections {
+    server: Arc<Server>,
+    tasks: JoinSet<()>,
+    roster: Roster<Id>,
+}
+
+impl Connections {
+    fn new(server: &Arc<Server>) -> Self {
+        let Settings { connections_max, connections_per_address_max, .. } = server.settings;
+        let per_address_max = connections_per_address_max.unwrap_or(connections_max / 2).max(1);
+        Self {
+            server: Arc::clone(server),
+            tasks: JoinSet::new(),
+            roster: Roster::new(connections_max, per_address_max),
+        }
+    }
+
+    /// Lets a connection in, or closes it if its address has too many. Where there is no room, gives it back, and makes
+    /// some.
+    fn admit(&mut self, accepted: Accepted, graceful: &GracefulShutdown) -> Option<Accepted> {
+        if self.roster.is_crowded(accepted.peer) {
+            self.server.metrics.connection_closed(Closed::Address);
+            tracing::debug!(peer = %accepted.peer, "closing a connection: its address has too many");
+            return None;
+        }
+        if self.roster.is_full() {
+            self.roster.close_longest_idle();
+            return Some(accepted);
+        }
+        let activity = Arc::new(Activity::default());
+        let connection =
+            Arc::clone(&self.server).connection(accepted.stream, Arc::clone(&activity), graceful.watcher());
+        let id = self.tasks.spawn(connection).id();
+        self.roster.add(id, accepted.peer, activity);
+        self.server.metrics.connections(self.roster.len());
+        None
+    }
+
+    fn end(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                // The panic's own message went to the panic hook; the connection was closed without an answer.
+                tracing::error!(%error, "the task of a connection panicked");
+                error.id()
+            }
+        };
+        self.roster.remove(id);
+        self.server.metrics.connections(self.roster.len());
+    }
+}
+
+async fn drain(server: &Server, graceful: GracefulShutdown, mut connections: Connections) -> Result<(), Error> {
     let waited = server.settings.drain_timeout;
     let finish = async {
-        while let Some(ended) = connections.join_next().await {
-            note_end(ended);
+        while let Some(ended) = connections.tasks.join_next_with_id().await {
+            connections.end(ended);
         }
     };
     let drained = timeout(waited, async { tokio::join!(graceful.shutdown(), finish) }).await;
     let requests = server.running.load(Ordering::Relaxed);
-    connections.shutdown().await;
+    connections.tasks.shutdown().await;
     match drained {
         Err(_) if requests > 0 => Err(Error::DrainTimedOut { requests, waited }),
         _ => Ok(()),
     }
 }
 
-fn note_end(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        // The panic's own message went to the panic hook; the connection was closed without an answer.
-        tracing::error!(%error, "the task of a connection panicked");
-    }
-}
-
 struct Server {
-    router: Router,
+    front: Front,
     settings: Settings,
+    metrics: Metrics,
     http: http1::Builder,
     draining: AtomicBool,
     /// How many requests are in the router.
@@ -170,66 +234,113 @@ struct Server {
 }
 
 impl Server {
-    fn new(router: Router, settings: Settings) -> Self {
+    fn new(front: Front, settings: Settings, metrics: Metrics) -> Self {
         let mut http = http1::Builder::new();
         http.max_header_size(settings.header_bytes_max)
             // Room for the largest header and for some requests behind it.
             .max_buf_size((settings.header_bytes_max * 2).max(64 * 1024))
             // The watchdog's job: hyper's own timer is armed and disarmed with every request, and counts the time
             // between two requests like the time spent on one.
-            .header_read_timeout(None);
-        Self { router, settings, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
+            .header_read_timeout(None)
+            // Otherwise a request is dropped, carried out or not, when its client closes the side it sends on.
+            .half_close(true);
+        Self { front, settings, metrics, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, watcher: Watcher) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, activity: Arc<Activity>, watcher: Watcher) {
         let server = &*self;
-        let activity = Arc::new(Activity::default());
         let (stream, wire) = stream::sides(stream, Arc::clone(&activity));
         let service = service_fn(|request| server.respond(request, &activity));
         let mut connection = pin!(watcher.watch(server.http.serve_connection(TokioIo::new(stream), service)));
         let mut connection = pin!(poll_fn(|context| match connection.as_mut().poll(context) {
-            Poll::Ready(ended) => Poll::Ready(ended.map_err(io::Error::other)),
+            Poll::Ready(ended) => Poll::Ready(ended),
             Poll::Pending => match wire.poll_send(context) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "a connection failed");
+                    Poll::Ready(Ok(()))
+                }
                 _ => Poll::Pending,
             },
         }));
         let mut watchdog = Watchdog::new(server.settings.request_read_timeout, server.settings.idle_timeout);
         let mut ticks = interval_at(Instant::now() + watchdog.tick(), watchdog.tick());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let end = loop {
             tokio::select! {
                 biased;
-                ended = &mut connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection failed");
+                ended = &mut connection => break End::of(ended),
+                () = activity.told_to_close() => {
+                    if !activity.is_running() {
+                        break End::Closed(Closed::Pressure);
                     }
-                    break;
                 }
                 _ = ticks.tick() => {
                     let draining = server.draining.load(Ordering::Relaxed);
-                    if watchdog.inspect(&activity, draining) == Verdict::Close {
-                        tracing::debug!("closing a connection that sent no whole request in time");
-                        return;
+                    match watchdog.inspect(&activity, draining) {
+                        Verdict::Keep => {}
+                        Verdict::Close if activity.is_reading() && wire.is_drained() && !draining => break End::TooSlow,
+                        Verdict::Close => break End::Closed(Closed::Idle),
                     }
                 }
+            }
+        };
+        match end {
+            End::Done => {}
+            End::Unreadable(error) => {
+                tracing::debug!(%error, "a request could not be read");
+                wire.replace_last_reply(|status| server.refusal(request::unreadable(status, &error)));
+            }
+            End::TooSlow => wire.reply(&server.refusal(request::too_slow())),
+            End::Closed(why) => {
+                server.metrics.connection_closed(why);
+                return;
             }
         }
         wire.close().await;
     }
 
+    /// A reply that hyper knows nothing of.
+    fn refusal(&self, problem: Problem) -> Vec<u8> {
+        self.metrics.request_refused(problem.kind().status());
+        request::closing_bytes(&problem)
+    }
+
     async fn respond(&self, request: Request<Incoming>, activity: &Activity) -> Result<Response, Infallible> {
-        let request = if request.body().is_end_stream() {
-            request.map(|_| Body::empty())
-        } else {
-            let (head, body) = request.into_parts();
-            if let Err(problem) = discard(body, self.settings.body_bytes_max).await {
-                return Ok(closing(problem));
+        match request::checked(request, self.settings.body_bytes_max).await {
+            Ok(request) => {
+                let _running = Running::begin(&self.running, activity);
+                self.front.router().clone().call(request).await
             }
-            Request::from_parts(head, Body::empty())
-        };
-        let _running = Running::begin(&self.running, activity);
-        self.router.clone().call(request).await
+            Err(problem) => {
+                self.metrics.request_refused(problem.kind().status());
+                Ok(request::closing(problem))
+            }
+        }
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// By itself.
+    Done,
+    /// With bytes that are no request; hyper has made a reply without a body.
+    Unreadable(hyper::Error),
+    /// In the middle of a request that took too long.
+    TooSlow,
+    /// By us, without a word.
+    Closed(Closed),
+}
+
+impl End {
+    fn of(ended: hyper::Result<()>) -> Self {
+        match ended {
+            Err(error) if error.is_parse() => Self::Unreadable(error),
+            Err(error) => {
+                tracing::debug!(%error, "a connection failed");
+                Self::Done
+            }
+            Ok(()) => Self::Done,
+        }
     }
 }
 
@@ -252,33 +363,4 @@ impl Drop for Running<'_> {
         self.activity.request_ends();
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Reads a body to its end and forgets it, so that the connection can carry the next request.
-async fn discard(mut body: Incoming, bytes_max: usize) -> Result<(), Problem> {
-    let bytes_max = bytes_max as u64;
-    let mut bytes: u64 = body.size_hint().lower();
-    let too_large = || {
-        let detail = format!("the body has more than {bytes_max} bytes, and no route here wants one");
-        Err(Problem::new(&kinds::BODY_TOO_LARGE, detail))
-    };
-    if bytes > bytes_max {
-        return too_large();
-    }
-    bytes = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::malformed(format!("the body cannot be read: {error}")))?;
-        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        if bytes > bytes_max {
-            return too_large();
-        }
-    }
-    Ok(())
-}
-
-/// The reply to a request whose rest stays unread: nothing behind it on the connection could be understood.
-fn closing(problem: Problem) -> Response {
-    let mut response = problem.into_response();
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }

@@ -1,28 +1,30 @@
 //! The routes that every process has, and the joining of all its routes.
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use prometheus_client::{encoding::text, registry::Registry};
-use utoipa::openapi::OpenApi;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    Path, Problem, Readiness, Report,
+    Dialect, Path, Problem, Readiness, Report,
+    accept::preferred,
+    exposition, idempotency,
     metrics::HttpMetrics,
     openapi::{self, About},
+    pages::Pages,
     problem::{Kind, TYPE_PREFIX, kinds},
 };
-
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that the HTTP side of one process consists of, apart from its services' routes.
 #[derive(Debug)]
@@ -31,15 +33,21 @@ pub struct Site {
     pub about: About,
     /// What `/readyz` answers from.
     pub readiness: Readiness,
-    /// What `/metrics` shows; [`Site::router`] adds the HTTP metrics.
+    /// What `/metrics` shows; the HTTP metrics are added to it.
     pub registry: Registry,
+    /// The HTTP metrics, which sites of one process that follow each other share.
+    pub metrics: HttpMetrics,
     /// The services' kinds of problems, to be explained under their `type`. Those of [`kinds::ALL`] are there anyway.
     pub kinds: Vec<&'static Kind>,
+    /// How the services' answers are spelled.
+    pub dialect: Dialect,
+    /// Whether requests come through a gateway that sets the headers which are a gateway's to set.
+    pub behind_gateway: bool,
 }
 
 /// What the common routes answer from.
-struct Pages {
-    index: String,
+struct Common {
+    pages: Pages,
     openapi: Bytes,
     readiness: Readiness,
     registry: Registry,
@@ -54,29 +62,52 @@ impl Site {
     /// # Panics
     /// When two routes are the same, like [`Router::route`].
     pub fn router(mut self, services: OpenApiRouter) -> (Router, OpenApi) {
-        let http_metrics = HttpMetrics::register(&mut self.registry);
+        let behind_gateway = self.behind_gateway;
+        self.metrics.register(&mut self.registry);
+        let http_metrics = self.metrics.clone();
         let (services, mut document) = services.split_for_parts();
+        self.dialect.describe(&mut document);
         let (common, common_document) = common_routes().split_for_parts();
         document.merge(common_document);
         self.about.tags.push(("operations", "What is for operators: health, metrics, documents."));
         openapi::describe(&mut document, &self.about);
 
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
-        let pages = Arc::new(self.pages(&document));
-        let router = services
-            .merge(common.with_state(pages))
+        let dialect = self.dialect;
+        let common_state = Arc::new(self.common(&document));
+        let router = dialect
+            .answers(services)
+            .merge(common.with_state(common_state))
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn(move |request, next| idempotency::layer(behind_gateway, request, next)))
             .layer(layer);
-        (router, document)
+        (dialect.paths(router), document)
     }
 
-    fn pages(mut self, document: &OpenApi) -> Pages {
+    /// What answers until the services are there: `/livez`, `/readyz`, `/metrics` and `/problems`. Whatever else is asked for is
+    /// refused as [`kinds::STARTING`]; behind a gateway with 502, upon which that asks another replica.
+    pub fn starting(mut self) -> Router {
+        self.metrics.register(&mut self.registry);
+        let http_metrics = self.metrics.clone();
+        let (common, document) = starting_routes().split_for_parts();
+        let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
+        let behind_gateway = self.behind_gateway;
+        let state = Arc::new(self.common(&document));
+        common
+            .with_state(state)
+            .fallback(async move || Problem::starting(behind_gateway))
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(layer)
+    }
+
+    fn common(mut self, document: &OpenApi) -> Common {
         self.kinds.extend(kinds::ALL);
-        Pages {
-            index: index(&self.about),
-            // A document is built from strings and maps with string keys, which cannot fail to serialize.
-            openapi: document.to_json().unwrap_or_default().into(),
+        self.kinds.sort_by_key(|kind| (kind.status(), kind.slug()));
+        let readable = document.to_pretty_json();
+        Common {
+            pages: Pages::new(self.about, document),
+            openapi: readable.expect("a document is made of strings and maps with string keys").into(),
             readiness: self.readiness,
             registry: self.registry,
             kinds: self.kinds,
@@ -84,13 +115,15 @@ impl Site {
     }
 }
 
-fn common_routes() -> OpenApiRouter<Arc<Pages>> {
+fn common_routes() -> OpenApiRouter<Arc<Common>> {
+    starting_routes().routes(routes!(show_index)).routes(routes!(openapi_json))
+}
+
+fn starting_routes() -> OpenApiRouter<Arc<Common>> {
     OpenApiRouter::default()
-        .routes(routes!(show_index))
         .routes(routes!(livez))
         .routes(routes!(readyz))
         .routes(routes!(metrics))
-        .routes(routes!(openapi_json))
         .routes(routes!(list_problems))
         .routes(routes!(explain_problem))
 }
@@ -104,36 +137,23 @@ async fn method_not_allowed() -> Problem {
     Problem::new(&kinds::METHOD_NOT_ALLOWED, "this path is for other methods; see the Allow header")
 }
 
-/// Readable on a phone and in the dark, without a file of its own.
-const STYLE: &str = ":root{color-scheme:light dark;font:1rem/1.6 system-ui,sans-serif}body{max-width:42rem;margin:3rem \
-                     auto;padding:0 1rem}h1 small{font-weight:normal;opacity:.6}li{margin:.4rem 0}a{font-family:\
-                     ui-monospace,monospace}";
-
-fn index(about: &About) -> String {
-    let About { name, version, description, .. } = about;
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{name}</title>\n\
-         <style>{STYLE}</style></head>\n<body>\n<h1>{name} <small>{version}</small></h1>\n<p>{description}</p>\n<ul>\n\
-         <li><a href=\"/openapi.json\">/openapi.json</a>: every route, with what it takes and answers</li>\n\
-         <li><a href=\"/readyz\">/readyz</a>: whether requests are welcome, and why not</li>\n\
-         <li><a href=\"/livez\">/livez</a>: whether the process runs</li>\n\
-         <li><a href=\"/metrics\">/metrics</a>: figures for Prometheus</li>\n\
-         <li><a href=\"/problems\">/problems</a>: every kind of failure, explained</li>\n\
-         </ul>\n</body>\n</html>\n"
-    )
+/// What this is and where to go.
+#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, description = "A page for people.", body = String, content_type = "text/html")))]
+async fn show_index(State(common): State<Arc<Common>>, headers: HeaderMap) -> Response {
+    common.pages.index(&headers, &common.readiness.report())
 }
 
-/// What this is and where to go.
-#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, description = "A page with links.", body = String, content_type = "text/html")))]
-async fn show_index(State(pages): State<Arc<Pages>>) -> Response {
-    text("text/html; charset=utf-8", pages.index.clone())
+/// The process runs.
+#[derive(Debug, Serialize, ToSchema)]
+struct Live {
+    /// Always true.
+    live: bool,
 }
 
 /// Whether the process runs. Depends on nothing: when it fails, a restart is due.
-#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It runs.")))]
-async fn livez() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"live": true}))
+#[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It runs.", body = Live)))]
+async fn livez() -> Json<Live> {
+    Json(Live { live: true })
 }
 
 /// Whether requests are welcome: started, not draining, and with everything at hand that answers need.
@@ -146,60 +166,114 @@ async fn livez() -> Json<serde_json::Value> {
         (status = 503, description = "Not now; the reasons are in the body.", body = Report),
     ),
 )]
-async fn readyz(State(pages): State<Arc<Pages>>) -> (StatusCode, Json<Report>) {
-    let report = pages.readiness.report();
+async fn readyz(State(common): State<Arc<Common>>) -> (StatusCode, Json<Report>) {
+    let report = common.readiness.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report))
 }
 
-/// Metrics in the OpenMetrics text format, which readers of Prometheus' older one understand too.
+/// Metrics for Prometheus: in the OpenMetrics text format for those who ask for it, in the older one for others.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "operations",
-    responses((status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")),
+    responses((
+        status = 200,
+        description = "All metrics.",
+        content((String = "text/plain"), (String = "application/openmetrics-text")),
+    )),
 )]
-async fn metrics(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let mut body = String::new();
-    text::encode(&mut body, &pages.registry).map_err(Problem::internal)?;
-    let understood = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text")));
-    Ok(text(if understood { OPENMETRICS } else { PROMETHEUS_TEXT }, body))
+async fn metrics(State(common): State<Arc<Common>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let registry = &common.registry;
+    let (content_type, body) = match preferred(&headers, &["text/plain", "application/openmetrics-text"]) {
+        0 => (exposition::PROMETHEUS, exposition::prometheus(registry)),
+        _ => (exposition::OPENMETRICS, exposition::openmetrics(registry)),
+    };
+    Ok(text(content_type, body.map_err(Problem::internal)?))
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1.")))]
-async fn openapi_json(State(pages): State<Arc<Pages>>) -> Response {
-    text("application/json", pages.openapi.clone())
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json", body = serde_json::Value)))]
+async fn openapi_json(State(common): State<Arc<Common>>) -> Response {
+    text("application/json", common.openapi.clone())
 }
 
-/// Every kind of problem, for people.
-#[utoipa::path(get, path = "/problems", tag = "operations", responses((status = 200, description = "One kind a line.", body = String)))]
-async fn list_problems(State(pages): State<Arc<Pages>>) -> Response {
-    let mut list = String::new();
-    let widest = pages.kinds.iter().map(|kind| kind.slug().len()).max().unwrap_or_default();
-    for kind in &pages.kinds {
-        let (slug, status, title) = (kind.slug(), kind.status().as_u16(), kind.title());
-        let _ = writeln!(list, "{TYPE_PREFIX}{slug:widest$}  {status}  {title}");
+/// What a kind of problem means.
+#[derive(Debug, Serialize, ToSchema)]
+struct Explained {
+    /// The `type` of such a problem.
+    r#type: String,
+    /// The kind in a phrase.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened, what did not, and what to do.
+    explanation: &'static str,
+}
+
+impl Explained {
+    fn of(kind: &Kind) -> Self {
+        Self {
+            r#type: format!("{TYPE_PREFIX}{}", kind.slug()),
+            title: kind.title(),
+            status: kind.status().as_u16(),
+            explanation: kind.explanation(),
+        }
     }
-    text("text/plain; charset=utf-8", list)
 }
 
-/// What a kind of problem means, for people.
+/// Whether the client is a browser, or would rather have JSON.
+fn wants_page(headers: &HeaderMap) -> bool {
+    preferred(headers, &["application/json", "text/html"]) == 1
+}
+
+/// JSON where there would be a page for a browser.
+fn instead_of_a_page(content: impl Serialize) -> Response {
+    ([(header::VARY, HeaderValue::from_static("accept"))], Json(content)).into_response()
+}
+
+/// Every kind of problem: a page for browsers, JSON for others.
+#[utoipa::path(
+    get,
+    path = "/problems",
+    tag = "operations",
+    responses((
+        status = 200,
+        description = "All kinds.",
+        content((Vec<Explained> = "application/json"), (String = "text/html")),
+    )),
+)]
+async fn list_problems(State(common): State<Arc<Common>>, headers: HeaderMap) -> Response {
+    if wants_page(&headers) {
+        return common.pages.problems(&common.kinds);
+    }
+    instead_of_a_page(common.kinds.iter().map(|kind| Explained::of(kind)).collect::<Vec<_>>())
+}
+
+/// What a kind of problem means: a page for browsers, JSON for others.
 #[utoipa::path(
     get,
     path = "/problems/{slug}",
     tag = "operations",
     params(("slug" = String, Path, description = "The last segment of a problem's `type`.")),
-    responses((status = 200, description = "A page of text.", body = String), openapi::NotFound),
+    responses(
+        (
+            status = 200,
+            description = "The kind.",
+            content((Explained = "application/json"), (String = "text/html")),
+        ),
+        openapi::NotFound,
+    ),
 )]
-async fn explain_problem(State(pages): State<Arc<Pages>>, Path(slug): Path<String>) -> Result<Response, Problem> {
-    let kind = pages.kinds.iter().find(|kind| kind.slug() == slug);
+async fn explain_problem(
+    State(common): State<Arc<Common>>,
+    headers: HeaderMap,
+    Path(slug): Path<String>,
+) -> Result<Response, Problem> {
+    let kind = common.kinds.iter().find(|kind| kind.slug() == slug);
     let kind = kind.ok_or_else(|| Problem::not_found("there is no such kind of problem; /problems lists them"))?;
-    let page = format!("{} ({})\n\n{}\n", kind.title(), kind.status(), kind.explanation());
-    Ok(text("text/plain; charset=utf-8", page))
+    Ok(if wants_page(&headers) { common.pages.problem(kind) } else { instead_of_a_page(Explained::of(kind)) })
 }
 
 fn text(content_type: &'static str, body: impl Into<Body>) -> Response {

@@ -13,7 +13,7 @@ mod tests {
     use axum::{Router, routing::get};
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     use tokio::{net::TcpListener, sync::oneshot, task::spawn_blocking, time::timeout};
-    use web::server::{Settings, serve};
+    use web::server::{Metrics, Settings, serve};
 
     /// Takes every descriptor of the process but `left`.
     fn take_descriptors(left: usize) -> Vec<File> {
@@ -42,7 +42,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(async || "fine"));
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, router, Settings::default(), async {
+        let server = tokio::spawn(serve(listener, router, Settings::default(), Metrics::default(), async {
             let _ = stopped.await;
         }));
         let client = spawn_blocking(move || {

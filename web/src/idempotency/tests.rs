@@ -150,3 +150,31 @@ async fn copies_of_a_gateway_share_a_number_and_nobody_else_does() {
         assert_eq!(refused.kind().slug(), kinds::MALFORMED.slug(), "{nonsense}");
     }
 }
+
+#[test]
+fn when_a_gateway_got_a_request_is_read_to_the_millisecond() {
+    for (text, expected) in [
+        ("1700000000.123", Some(1_700_000_000_123)),
+        ("1700000000.5", Some(1_700_000_000_500)),
+        ("1700000000", Some(1_700_000_000_000)),
+        ("0.001", Some(1)),
+    ] {
+        assert_eq!(super::milliseconds(text), expected, "{text}");
+    }
+    for text in [
+        "",
+        ".",
+        "1.",
+        ".5",
+        "-1",
+        "+1",
+        "1.2345",
+        "1e3",
+        "1.5.5",
+        " 1",
+        "99999999999999999999",
+        "18446744073709551615",
+    ] {
+        assert_eq!(super::milliseconds(text), None, "{text}");
+    }
+}

@@ -143,14 +143,18 @@ fn the_filter_decides_what_is_logged() {
         tracing::debug!("other");
     };
     assert_eq!(logged(Format::Human, "info", log), "");
-    assert_eq!(logged(Format::Human, "info,web::access=debug", log).lines().count(), 1);
+    for filter in
+        ["info,web::access=debug", "debug,web=info,web::access=debug,web::logs=warn,", "web=off,web::access=trace"]
+    {
+        assert_eq!(logged(Format::Human, filter, log).lines().count(), 1, "{filter}");
+    }
 }
 
 #[test]
 fn a_filter_that_does_not_parse_is_named_in_the_error() {
-    let error = subscriber(Format::Human, "info,=,", false, Lines::default()).err().expect("an error");
+    let error = subscriber(Format::Human, "info,web=loud", false, Lines::default()).err().expect("an error");
     assert!(matches!(error, Error::Filter { .. }));
-    assert!(error.to_string().contains("info,=,"));
+    assert!(error.to_string().contains("info,web=loud"));
 }
 
 #[test]

@@ -19,6 +19,12 @@ fn request(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
+fn registered(registry: &mut Registry) -> HttpMetrics {
+    let metrics = HttpMetrics::default();
+    metrics.register(registry);
+    metrics
+}
+
 fn rendered(registry: &Registry) -> String {
     let mut text = String::new();
     text::encode(&mut text, registry).unwrap();
@@ -28,7 +34,7 @@ fn rendered(registry: &Registry) -> String {
 #[tokio::test]
 async fn a_rare_status_is_counted_like_any_other() {
     let mut registry = Registry::default();
-    let layer = HttpMetrics::register(&mut registry).layer(["/tea"]);
+    let layer = registered(&mut registry).layer(["/tea"]);
     let mut router = Router::new().route("/tea", get(async || StatusCode::IM_A_TEAPOT)).layer(layer);
     for _ in 0..2 {
         router.call(request("/tea")).await.unwrap();
@@ -40,7 +46,7 @@ async fn a_rare_status_is_counted_like_any_other() {
 #[tokio::test]
 async fn a_route_that_the_layer_was_not_told_of_counts_as_unmatched() {
     let mut registry = Registry::default();
-    let layer = HttpMetrics::register(&mut registry).layer([]);
+    let layer = registered(&mut registry).layer([]);
     let mut router = Router::new().route("/tea", get(async || "tea")).layer(layer);
     router.call(request("/tea")).await.unwrap();
     assert!(rendered(&registry).contains("route=\"unmatched\",status=\"200\"} 1"));
@@ -66,7 +72,7 @@ async fn a_service_that_fails_leaves_nothing_in_flight() {
     }
 
     let mut registry = Registry::default();
-    let mut service = HttpMetrics::register(&mut registry).layer([]).layer(Broken);
+    let mut service = registered(&mut registry).layer([]).layer(Broken);
     assert_eq!(service.call(request("/tea")).await.err(), Some("broken"));
     let text = rendered(&registry);
     assert!(text.contains("sagamart_http_requests_in_flight 0"), "{text}");
@@ -77,7 +83,7 @@ async fn a_service_that_fails_leaves_nothing_in_flight() {
 async fn durations_fall_into_buckets_that_ascend() {
     assert!(BUCKETS_SECONDS.is_sorted());
     let mut registry = Registry::default();
-    let layer = HttpMetrics::register(&mut registry).layer(["/tea"]);
+    let layer = registered(&mut registry).layer(["/tea"]);
     let slow = async || {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         Ok::<_, Infallible>("tea")
@@ -96,7 +102,7 @@ async fn durations_fall_into_buckets_that_ascend() {
 
 #[test]
 fn the_access_log_has_the_template_and_nothing_that_a_client_chose() {
-    let layer = HttpMetrics::register(&mut Registry::default()).layer(["/tea/{kind}"]);
+    let layer = HttpMetrics::default().layer(["/tea/{kind}"]);
     let mut router = Router::new().route("/tea/{kind}", get(async || "tea")).layer(layer);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut ask = |filter| {

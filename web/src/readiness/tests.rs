@@ -59,3 +59,24 @@ async fn draining_is_seen_before_the_notice_is_over() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(drained.is_finished());
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_given_notice_of_the_end_of_what_never_was_ready() {
+    let began = tokio::time::Instant::now();
+    let readiness = Readiness::new();
+    readiness.clone().drain_after(async {}, Duration::from_secs(5)).await;
+    assert_eq!((began.elapsed(), readiness.report().reasons), (Duration::ZERO, vec!["draining".to_owned()]));
+}
+
+#[test]
+fn a_limit_is_said_and_turns_nobody_away() {
+    let readiness = Readiness::new();
+    let full = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&full);
+    readiness.limit("store", move || if asked.load(Ordering::Relaxed) { Err("full".into()) } else { Ok(()) });
+    readiness.ready();
+    assert_eq!(readiness.report().limits, Vec::<String>::new());
+    full.store(true, Ordering::Relaxed);
+    let report = readiness.report();
+    assert_eq!((report.ready, report.limits), (true, vec!["store: full".to_owned()]));
+}

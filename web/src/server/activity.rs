@@ -1,15 +1,19 @@
 //! What a connection is doing, and when that has gone on for too long.
 
 use std::{
+    cmp::Reverse,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
+use tokio::sync::Notify;
+
 #[cfg(test)]
 mod tests;
 
-/// What a connection is doing. One task writes and reads it, so no order has to be kept; it is atomic only because
-/// tasks move between threads.
+/// What a connection is doing. One task writes it, so no order has to be kept; it is atomic because tasks move between
+/// threads, and because the roster reads of it, too, whom to close. What the roster reads may be out of date: the
+/// connection itself looks again before it closes.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     /// Bytes arrived since the last request began: a part of the next one.
@@ -17,6 +21,17 @@ pub(super) struct Activity {
     running: AtomicBool,
     /// How often a request began or ended; wraps.
     changes: AtomicU32,
+    /// For how many ticks nothing has changed.
+    quiet: AtomicU32,
+    close: Notify,
+}
+
+/// How much a connection is worth keeping, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Worth {
+    /// Whether it ever brought a whole request.
+    has_asked: bool,
+    quiet: Reverse<u32>,
 }
 
 impl Activity {
@@ -27,6 +42,28 @@ impl Activity {
     /// Whether there is something that did not become a request.
     pub(super) fn is_reading(&self) -> bool {
         self.reading.load(Ordering::Relaxed)
+    }
+
+    /// Whether a whole request is here that has no reply yet.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// What closing this connection would cost; `None` while a request runs.
+    pub(super) fn worth(&self) -> Option<Worth> {
+        let has_asked = self.changes.load(Ordering::Relaxed) > 0;
+        let quiet = Reverse(self.quiet.load(Ordering::Relaxed));
+        (!self.is_running()).then_some(Worth { has_asked, quiet })
+    }
+
+    /// Asks the connection to close, if no request runs.
+    pub(super) fn close(&self) {
+        self.close.notify_one();
+    }
+
+    /// Waits for [`Self::close`].
+    pub(super) async fn told_to_close(&self) {
+        self.close.notified().await;
     }
 
     /// A whole request is here.
@@ -86,11 +123,13 @@ impl Watchdog {
         let reading = activity.is_reading();
         let changes = activity.changes.load(Ordering::Relaxed);
         let begins_to_read = reading && !self.reading;
-        if activity.running.load(Ordering::Relaxed) || changes != self.changes || begins_to_read {
+        if activity.is_running() || changes != self.changes || begins_to_read {
             self.quiet = Duration::ZERO;
         } else {
             self.quiet += self.tick();
         }
+        let ticks = activity.quiet.load(Ordering::Relaxed).saturating_add(1);
+        activity.quiet.store(if self.quiet.is_zero() { 0 } else { ticks }, Ordering::Relaxed);
         self.reading = reading;
         self.changes = changes;
         let patience = match reading {

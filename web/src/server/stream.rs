@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -29,6 +30,9 @@ const UNSENT_BYTES_MAX: usize = 16 * 1024;
 /// unread resets the connection, and a reset can overtake the reply that says why.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a reply begins with.
+const START: &[u8] = b"HTTP/1.1 ";
 
 /// hyper's side of a connection.
 #[derive(Debug)]
@@ -113,6 +117,31 @@ impl Wire {
         self.shared.socket().poll_send(context)
     }
 
+    /// Puts another reply in the place of the last, of which `reply` is told the status.
+    ///
+    /// hyper answers what it cannot parse by itself, with a status and nothing else. That reply is the last that it
+    /// writes, its head alone, and still here: a connection ends in the poll in which it is written.
+    pub(super) fn replace_last_reply(&self, reply: impl FnOnce(StatusCode) -> Vec<u8>) {
+        let mut socket = self.shared.socket();
+        let unsent = socket.unsent.get(socket.sent..).unwrap_or_default();
+        let Some(start) = unsent.windows(START.len()).rposition(|bytes| bytes == START) else { return };
+        let status = unsent.get(start + START.len()..).and_then(|status| status.get(..3));
+        let Some(status) = status.and_then(|status| StatusCode::from_bytes(status).ok()) else { return };
+        let start = socket.sent + start;
+        socket.unsent.truncate(start);
+        socket.unsent.extend_from_slice(&reply(status));
+    }
+
+    /// Whether the client has taken in all replies so far. If not, hyper may be in the middle of one.
+    pub(super) fn is_drained(&self) -> bool {
+        self.shared.socket().unsent.is_empty()
+    }
+
+    /// Adds a reply of which hyper knows nothing, where [`Self::is_drained`].
+    pub(super) fn reply(&self, reply: &[u8]) {
+        self.shared.socket().unsent.extend_from_slice(reply);
+    }
+
     /// Ends the connection such that its last reply arrives even if the client is still sending.
     pub(super) async fn close(self) {
         let finished = timeout(LINGER, async {
@@ -184,9 +213,8 @@ impl AsyncWrite for Stream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut socket = self.shared.socket();
-        ready!(socket.poll_send(context))?;
-        Pin::new(&mut socket.stream).poll_shutdown(context)
+    /// Does nothing: [`Wire::close`] follows, and may have something to add.
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

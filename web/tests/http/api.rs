@@ -1,8 +1,11 @@
 //! What handlers built on this crate answer.
 
-use serde_json::json;
+use std::time::Duration;
 
-use crate::client::Server;
+use serde_json::json;
+use web::{Dialect, Readiness, server::Settings};
+
+use crate::{client::Server, toy::site_in};
 
 #[tokio::test]
 async fn a_request_that_fits_is_answered() {
@@ -168,12 +171,81 @@ async fn a_key_that_is_none_is_a_400() {
 async fn every_kind_of_problem_is_explained_under_its_type() {
     let server = Server::start().await;
     let list = server.ask("GET /problems").await;
-    let kinds: Vec<&str> = list.text().lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(list.header("vary"), Some("accept"));
+    let list = list.json();
+    let kinds: Vec<&str> = list.as_array().unwrap().iter().map(|kind| kind["type"].as_str().unwrap()).collect();
     assert!(kinds.contains(&"/problems/cup-full") && kinds.contains(&"/problems/malformed"), "{kinds:?}");
     for kind in kinds {
-        let page = server.ask(&format!("GET {kind}")).await;
-        assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain; charset=utf-8")), "{kind}");
+        let explained = server.ask(&format!("GET {kind}")).await;
+        assert_eq!((explained.status, explained.header("content-type")), (200, Some("application/json")), "{kind}");
+        assert_eq!(explained.json()["type"], kind);
     }
-    assert!(server.ask("GET /problems/cup-full").await.text().contains("Nothing was poured"));
+    let explained = server.ask("GET /problems/cup-full").await.json();
+    assert!(explained["explanation"].as_str().unwrap().contains("Nothing was poured"));
     assert_eq!(server.ask("GET /problems/none").await.problem(), "not-found");
+}
+
+#[tokio::test]
+async fn browsers_get_pages_whose_links_lead_somewhere() {
+    let server = Server::start().await;
+    let mut to_see = vec!["/".to_owned()];
+    let mut seen = Vec::new();
+    while let Some(path) = to_see.pop() {
+        let reply = server.ask(&format!("GET {path}\nAccept: text/html,*/*;q=0.8")).await;
+        assert_eq!(reply.status, 200, "{path}");
+        if reply.header("content-type") == Some("text/html; charset=utf-8") {
+            let policy = reply.header("content-security-policy").expect("a policy");
+            assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+            let links = reply.text().split(" href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let new: Vec<_> = links.filter(|link| link.starts_with('/')).map(str::to_owned).collect();
+            to_see.extend(new.into_iter().filter(|link| !seen.contains(link)));
+        }
+        seen.push(path);
+    }
+    for path in ["/openapi.json", "/readyz", "/livez", "/metrics", "/problems", "/problems/cup-full"] {
+        assert!(seen.iter().any(|page| page == path), "{path} is reached from /: {seen:?}");
+    }
+    let page = server.ask("GET /\nAccept: text/html").await;
+    assert!(page.text().contains("curl http://toy/toy/find/tea"), "the example says where the page is");
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let server = Server::start().await;
+    server.ask("GET /livez").await;
+    let older = server.ask("GET /metrics").await;
+    assert_eq!(older.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(older.text().contains("# TYPE sagamart_http_requests_total counter\n"), "{}", older.text());
+    assert!(!older.text().contains("# EOF") && !older.text().contains("# UNIT"));
+    let newer = server.ask("GET /metrics\nAccept: application/openmetrics-text; version=1.0.0").await;
+    assert_eq!(newer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(newer.text().contains("# TYPE sagamart_http_requests counter\n") && newer.text().ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn in_the_templates_dialect_a_refusal_is_a_400_with_the_same_body_and_nothing_else_changes() {
+    let readiness = Readiness::new();
+    let (router, document) = site_in(Dialect::Template, readiness.clone());
+    let server = Server::start_router(router, readiness, Settings::default(), Duration::ZERO).await;
+    let missing = server.ask("POST /toy/add/gin/1").await;
+    assert_eq!((missing.status, missing.problem()), (400, "not-found".to_owned()));
+    assert_eq!(missing.json()["id"], "gin");
+    assert_eq!(server.ask("POST //toy//add/tea/8").await.json()["level"], 8);
+    let full = server.ask("POST /toy/add/tea/8").await;
+    assert_eq!((full.status, full.problem()), (400, "cup-full".to_owned()));
+    assert_eq!(full.json()["level"], 8);
+    for (request, status, kind) in [
+        ("GET /toy/none", 404, "no-such-route"),
+        ("GET /problems/none", 404, "not-found"),
+        ("GET /toy/add/tea/1", 405, "method-not-allowed"),
+        ("POST /toy/add/TEA/1", 400, "malformed"),
+    ] {
+        let reply = server.ask(request).await;
+        assert_eq!((reply.status, reply.problem()), (status, kind.to_owned()), "{request}");
+    }
+    assert_eq!(server.ask("POST //toy/add/tea/1\nIdempotency-Key: k").await.json()["level"], 9);
+    assert_eq!(server.ask("POST /toy/add/tea/1\nIdempotency-Key: k").await.json()["level"], 9, "the same request");
+    let document = serde_json::to_value(document).unwrap();
+    let add = document["paths"]["/toy/add/{id}/{amount}"]["post"]["responses"].as_object().unwrap();
+    assert!(add.contains_key("400") && !add.contains_key("404") && !add.contains_key("409"), "{add:?}");
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use axum::Router;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpSocket,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::oneshot,
@@ -16,7 +16,7 @@ use tokio::{
 };
 use web::{
     Readiness,
-    server::{self, Settings, serve},
+    server::{self, Front, Metrics, Settings, serve},
 };
 
 use crate::toy;
@@ -30,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) readiness: Readiness,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) ended: JoinHandle<Result<(), server::Error>>,
+    metrics: Registry,
 }
 
 impl Server {
@@ -46,7 +47,7 @@ impl Server {
     }
 
     pub(crate) async fn start_router(
-        router: Router,
+        router: impl Into<Front>,
         readiness: Readiness,
         settings: Settings,
         notice: Duration,
@@ -58,12 +59,34 @@ impl Server {
             let _ = stopped.await;
         };
         let shutdown = readiness.clone().drain_after(signal, notice);
-        let ended = tokio::spawn(serve(listener, router, settings, shutdown));
-        Self { address, readiness, stop, ended }
+        let (metrics, mut registry) = (Metrics::default(), Registry::default());
+        metrics.register(&mut registry);
+        let ended = tokio::spawn(serve(listener, router.into(), settings, metrics, shutdown));
+        Self { address, readiness, stop, ended, metrics: registry }
+    }
+
+    /// How many requests were refused with this status before they got to a route.
+    pub(crate) fn refused(&self, status: u16) -> u64 {
+        self.counted(&format!("sagamart_http_requests_refused_total{{status=\"{status}\"}}"))
+    }
+
+    /// The value of a series, 0 where there is none.
+    pub(crate) fn counted(&self, series: &str) -> u64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.map_or(0, |value| value.trim().parse().unwrap())
     }
 
     pub(crate) async fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.connect_from([127, 0, 0, 1]).await
+    }
+
+    /// Connects from another address of this machine.
+    pub(crate) async fn connect_from(&self, address: [u8; 4]) -> Connection {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (stream, sender) = stream.into_split();
         let receiver = Receiver { stream, received: Vec::new() };
@@ -145,6 +168,15 @@ impl Connection {
         self.sender.send(bytes).await;
     }
 
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.sender.0.local_addr().unwrap()
+    }
+
+    /// Closes the side that sends.
+    pub(crate) async fn finish(&mut self) {
+        self.sender.0.shutdown().await.unwrap();
+    }
+
     /// Sends what may find the connection closed.
     pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.sender.0.write_all(bytes.as_ref()).await.is_ok()
@@ -169,6 +201,12 @@ impl Connection {
             }
         }
         Some(receiver.next(false).await.status)
+    }
+
+    /// Everything until the server closes or resets the connection.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.receiver.receive().await > 0 {}
+        String::from_utf8(std::mem::take(&mut self.receiver.received)).unwrap()
     }
 
     /// Whether the server sends nothing within `patience` and keeps the connection.

@@ -6,6 +6,8 @@ mod api;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod lifecycle;

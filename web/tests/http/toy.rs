@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,7 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::{IntoParams, ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Idempotency, Path, Problem, Readiness, Site,
+    Dialect, Idempotency, Path, Problem, Readiness, Site,
+    metrics::HttpMetrics,
     openapi::{About, AnyProblem, Conflict, KeyReused, NotFound},
     problem::Kind,
 };
@@ -35,11 +37,10 @@ pub(crate) struct CupId(String);
 
 impl<'de> Deserialize<'de> for CupId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.is_empty() || text.len() > 8 || !text.bytes().all(|byte| byte.is_ascii_lowercase()) {
-            return Err(de::Error::custom("a cup's id is 1 to 8 letters a to z"));
-        }
-        Ok(Self(text))
+        deserializer.deserialize_str(Checked(|text| {
+            let is_id = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase());
+            if is_id { Ok(Self(text.to_owned())) } else { Err("a cup's id is 1 to 8 letters a to z") }
+        }))
     }
 }
 
@@ -50,12 +51,28 @@ pub(crate) struct Amount(u8);
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-        match text.parse() {
-            Ok(amount @ 1..=10) if digits => Ok(Self(amount)),
-            _ => Err(de::Error::custom("an amount is a whole number from 1 to 10")),
-        }
+        deserializer.deserialize_str(Checked(|text| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+            match text.parse() {
+                Ok(amount @ 1..=10) if digits => Ok(Self(amount)),
+                _ => Err("an amount is a whole number from 1 to 10"),
+            }
+        }))
+    }
+}
+
+/// Reads a text, or says why it is refused.
+struct Checked<T>(fn(&str) -> Result<T, &'static str>);
+
+impl<T> de::Visitor<'_> for Checked<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        self.0(text).map_err(E::custom)
     }
 }
 
@@ -172,11 +189,30 @@ impl Toy {
 
 /// What a binary does with the routers of its services (joined with `merge`, where there are several).
 pub(crate) fn site(readiness: Readiness) -> (Router, OpenApi) {
-    let site = Site {
-        about: About { name: "toy", version: "1.2.3", description: "Cups to pour into.", tags: vec![("toy", "Cups.")] },
+    site_in(Dialect::Own, readiness)
+}
+
+pub(crate) fn site_in(dialect: Dialect, readiness: Readiness) -> (Router, OpenApi) {
+    bare_site(dialect, readiness).router(Toy::new().router())
+}
+
+/// Without the service.
+pub(crate) fn bare_site(dialect: Dialect, readiness: Readiness) -> Site {
+    Site {
+        about: About {
+            name: "toy",
+            version: "1.2.3",
+            description: "Cups to pour into.",
+            tags: vec![("toy", "Cups.")],
+            example: Some("curl http://127.0.0.1:8000/toy/find/tea"),
+            steps: Vec::new(),
+            pages: None,
+        },
         readiness,
         registry: Registry::default(),
+        metrics: HttpMetrics::default(),
         kinds: KINDS.to_vec(),
-    };
-    site.router(Toy::new().router())
+        dialect,
+        behind_gateway: true,
+    }
 }

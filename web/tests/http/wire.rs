@@ -167,11 +167,14 @@ async fn what_is_not_http_is_a_400_and_the_end() {
     for bytes in malformed {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         let mut connection = sent(&server, &bytes).await;
-        let status = connection.reply().await.status;
-        assert_eq!(status, 400, "{shown}");
+        let reply = connection.reply().await;
+        assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{shown}");
+        assert_eq!(reply.header("connection"), Some("close"), "{shown}");
+        assert!(reply.header("date").is_some(), "{shown}");
         assert!(connection.closes_within(SOON).await, "{shown}");
     }
     assert_eq!(server.ask("GET /livez").await.status, 200, "the server goes on");
+    assert_eq!(server.refused(400), 10);
 }
 
 /// Every byte of a request is replaced in turn by some that mean something in HTTP, and by some that never do.
@@ -201,6 +204,83 @@ async fn no_change_of_one_byte_breaks_the_server() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_behind_good_requests_is_answered_after_them() {
+    let server = Server::start().await;
+    let requests = [request("POST /toy/add/tea/1"), request("GET /toy/wait/50"), b"nonsense\r\n\r\n".to_vec()].concat();
+    let mut connection = sent(&server, requests).await;
+    assert_eq!(connection.reply().await.json()["level"], 1);
+    assert_eq!(connection.reply().await.text(), "waited");
+    assert_eq!(connection.reply().await.problem(), "malformed");
+    assert!(connection.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_names_its_host_once() {
+    let server = Server::start().await;
+    for hosts in ["", "Host: toy\r\nHost: toy\r\n", "Host: user@toy\r\n", "Host: to/y\r\n"] {
+        let mut connection = sent(&server, format!("POST /toy/add/tea/1 HTTP/1.1\r\n{hosts}\r\n")).await;
+        let reply = connection.reply().await;
+        assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{hosts:?}");
+        assert!(connection.closes_within(SOON).await, "{hosts:?}");
+    }
+    assert_eq!(server.refused(400), 4);
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+    let mut connection = sent(&server, "GET http://toy/livez HTTP/1.1\r\nHost: toy\r\n\r\n").await;
+    assert_eq!(connection.reply().await.status, 200, "the target may name it too");
+}
+
+#[tokio::test]
+async fn a_coding_that_nobody_knows_is_a_501_and_one_without_an_end_a_400() {
+    let server = Server::start().await;
+    let chunk = "\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for (coding, status) in [("gzip, chunked", 501), ("gzip\r\nTransfer-Encoding: chunked", 501), ("gzip", 400)] {
+        let head = format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: {coding}{chunk}");
+        let mut connection = sent(&server, head).await;
+        let reply = connection.reply().await;
+        let kind = if status == 501 { "unknown-transfer-coding" } else { "malformed" };
+        assert_eq!((reply.status, reply.problem()), (status, kind.to_owned()), "{coding}");
+        assert!(connection.closes_within(SOON).await, "{coding}");
+    }
+    assert_eq!((server.refused(501), server.refused(400)), (2, 1));
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+#[tokio::test]
+async fn a_client_that_closes_the_side_it_sends_on_is_answered() {
+    let server = Server::start().await;
+    for _ in 0..20 {
+        let mut connection = sent(&server, request("GET /toy/wait/20")).await;
+        connection.finish().await;
+        assert_eq!(connection.reply().await.text(), "waited");
+        assert!(connection.closes_within(SOON).await);
+    }
+    let several =
+        [request("POST /toy/add/tea/1"), request("GET /toy/wait/20"), request("POST /toy/add/tea/1")].concat();
+    let mut connection = sent(&server, several).await;
+    connection.finish().await;
+    assert_eq!(connection.reply().await.json()["level"], 1);
+    assert_eq!(connection.reply().await.text(), "waited");
+    assert_eq!(connection.reply().await.json()["level"], 2);
+    assert!(connection.closes_within(SOON).await);
+}
+
+#[tokio::test]
+async fn half_a_request_is_never_carried_out() {
+    let server = Server::start().await;
+    let halves = [
+        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n",
+        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 9\r\n\r\nhalf",
+    ];
+    for half in halves {
+        let mut connection = sent(&server, half).await;
+        connection.finish().await;
+        let status = connection.status_or_end().await;
+        assert!(matches!(status, None | Some(400)), "{status:?}");
+    }
+    assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+#[tokio::test]
 async fn two_ways_to_tell_a_body_are_never_two_requests() {
     let server = Server::start().await;
     // Where two servers disagree about a body's end, the rest of it is a request to one of them.
@@ -225,9 +305,17 @@ async fn a_huge_header_is_a_431_and_many_headers_are_too() {
     for head in [format!("GET /livez\nX-Long: {long_value}"), format!("GET {long_path}"), format!("GET /livez\n{many}")]
     {
         let mut connection = sent(&server, request(&head)).await;
-        let status = connection.reply().await.status;
-        assert!(matches!(status, 414 | 431), "{status}");
+        let reply = connection.reply().await;
+        let expected = match reply.status {
+            414 => "path-too-long",
+            status => {
+                assert_eq!(status, 431);
+                "headers-too-large"
+            }
+        };
+        assert_eq!(reply.problem(), expected);
     }
+    assert_eq!(server.refused(414) + server.refused(431), 3);
     assert_eq!(server.ask("GET /livez\nX-Long: ".to_owned().as_str()).await.status, 200);
     assert_eq!(server.ask(&format!("GET /livez\nX-Long: {}", "v".repeat(8_000))).await.status, 200);
 }
@@ -326,9 +414,28 @@ async fn a_request_that_trickles_in_is_cut_off_and_its_neighbours_are_not() {
         assert_eq!(neighbour.reply().await.status, 200);
         sleep(Duration::from_millis(20)).await;
     }
-    assert!(slow_header.closes_within(SOON).await);
-    assert!(slow_body.closes_within(SOON).await);
+    for slow in [&mut slow_header, &mut slow_body] {
+        let reply = slow.reply().await;
+        assert_eq!((reply.status, reply.problem()), (408, "request-too-slow".to_owned()));
+        assert!(slow.closes_within(SOON).await);
+    }
+    assert_eq!(server.refused(408), 2);
     assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_and_never_in_the_middle_of_a_reply_by_another() {
+    let server = Server::start_with(impatient(), Duration::ZERO).await;
+    let mut connection = server.connect().await;
+    // Until the server has gone, or takes no more.
+    let asking = async { while connection.try_send(request("GET /openapi.json")).await {} };
+    let _ = timeout(Duration::from_secs(3), asking).await;
+    sleep(Duration::from_secs(2)).await;
+    let received = connection.rest().await;
+    let replies = received.split("HTTP/1.1 ").skip(1).map(|reply| &reply[..3]);
+    assert!(replies.clone().count() > 0);
+    assert!(replies.clone().all(|status| status == "200"), "{:?}", replies.last());
+    assert_eq!(server.refused(408), 0);
 }
 
 #[tokio::test]
@@ -348,17 +455,4 @@ async fn a_long_running_request_is_not_idle() {
     let server = Server::start_with(impatient(), Duration::ZERO).await;
     let reply = server.ask("GET /toy/wait/2000").await;
     assert_eq!((reply.status, reply.text()), (200, "waited"));
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let settings = Settings { connections_max: 2, ..Settings::default() };
-    let server = Server::start_with(settings, Duration::ZERO).await;
-    let first = server.connect().await;
-    let mut second = sent(&server, request("GET /livez")).await;
-    assert_eq!(second.reply().await.status, 200);
-    let mut third = sent(&server, request("GET /livez")).await;
-    assert!(third.stays_silent_for(Duration::from_millis(200)).await);
-    drop(first);
-    assert_eq!(third.reply().await.status, 200);
 }
