@@ -1,0 +1,177 @@
+//! Asking the history, wherever it is, for more than one question answers.
+
+use std::time::Duration;
+
+use contract::{OrderId, UserId};
+use saga::Handle;
+use web::{Idempotency, Problem, call::call};
+
+use crate::{
+    filter::{Filter, State},
+    page::{Story, What},
+    participant::Observer,
+    query::{Account, Command, Cursor, Entry, Found, Placed, Reply, Row, Span},
+};
+
+/// Who waits for the history is told after this long that it does not answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Questions that one request may take: more than a whole history has pages for most, and few enough to end.
+const QUESTIONS_MAX: usize = 64;
+
+/// Checkouts that may have held something when another one wanted it: those that began so long before, at most.
+const HELD_FOR_MS: u64 = 60_000;
+
+/// The history.
+#[derive(Clone, Debug)]
+pub struct History(pub Handle<Observer>);
+
+fn another_kind<T>() -> Result<T, Problem> {
+    Err(Problem::internal("a reply that fits no question"))
+}
+
+impl History {
+    async fn ask(&self, command: Command) -> Result<Reply, Problem> {
+        call(&self.0, 0, command, Idempotency::default(), Some(PATIENCE)).await
+    }
+
+    /// Checkouts, and where there may be more.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn checkouts(
+        &self,
+        filter: &Filter,
+        mut after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, Option<Cursor>), Problem> {
+        let mut all: Vec<Entry> = Vec::new();
+        for _ in 0..QUESTIONS_MAX {
+            let left = limit - u32::try_from(all.len()).unwrap_or(limit).min(limit);
+            let command = Command::Checkouts { filter: filter.clone(), after, limit: left };
+            let Reply::Checkouts { entries, next } = self.ask(command).await? else { return another_kind() };
+            all.extend(entries);
+            after = next;
+            if next.is_none() || all.len() >= limit as usize {
+                break;
+            }
+        }
+        Ok((all, after))
+    }
+
+    /// All attempts of an order, the last one first.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn attempts(&self, order: &OrderId) -> Result<Vec<Story>, Problem> {
+        let (mut all, mut after): (Vec<Story>, _) = (Vec::new(), None);
+        for _ in 0..QUESTIONS_MAX {
+            let Reply::Order { stories, next } = self.ask(Command::Order { order: order.clone(), after }).await? else {
+                return another_kind();
+            };
+            for older in stories {
+                match all.iter_mut().find(|story| story.checkout.id == older.checkout.id) {
+                    // What is on earlier pages came first.
+                    Some(story) => story.happenings.splice(0..0, older.happenings).for_each(drop),
+                    None => all.push(older),
+                }
+            }
+            after = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// What happened to an account, the last first, and where there may be more.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn account(
+        &self,
+        account: &Account,
+        mut after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Row>, Option<Cursor>), Problem> {
+        let mut all: Vec<Row> = Vec::new();
+        for _ in 0..QUESTIONS_MAX {
+            let left = limit - u32::try_from(all.len()).unwrap_or(limit).min(limit);
+            let command = Command::Account { account: account.clone(), after, limit: left };
+            let Reply::Account { rows, next } = self.ask(command).await? else { return another_kind() };
+            all.extend(rows);
+            after = next;
+            if next.is_none() || all.len() >= limit as usize {
+                break;
+            }
+        }
+        Ok((all, after))
+    }
+
+    /// What comes after a place, from where on to ask for more, and whether there is a gap in between.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn events(&self, after: Option<Cursor>, limit: u32) -> Result<(Vec<Placed>, Cursor, bool), Problem> {
+        match self.ask(Command::Events { after, limit }).await? {
+            Reply::Events { events, next, is_cut } => Ok((events, next, is_cut)),
+            _ => another_kind(),
+        }
+    }
+
+    /// How far the history goes.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn span(&self) -> Result<Span, Problem> {
+        match self.ask(Command::Span).await? {
+            Reply::Span(span) => Ok(span),
+            _ => another_kind(),
+        }
+    }
+
+    /// The orders of checkouts that held some of an account at a moment, as far as it is known.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn holders(&self, account: &Account, at: u64) -> Result<Vec<OrderId>, Problem> {
+        let mut filter =
+            Filter { since: Some(at.saturating_sub(HELD_FOR_MS)), until: Some(at + 1), ..Filter::default() };
+        let holds = match account {
+            Account::Item(item) => {
+                filter.item = Some(item.clone());
+                |what: &What| *what == What::Reserved
+            }
+            Account::User(UserId(user)) => {
+                filter.user = Some(UserId(user.clone()));
+                |what: &What| *what == What::Authorized
+            }
+        };
+        let open = Filter { state: Some(State::Open), ..filter.clone() };
+        let mut holders = Vec::new();
+        for filter in [open, filter] {
+            let (entries, _) = self.checkouts(&filter, None, 200).await?;
+            let held = entries.into_iter().map(|entry| entry.story).filter(|story| {
+                let began =
+                    story.happenings.iter().any(|happening| holds(&happening.what) && story.at(happening) <= at);
+                began && story.decision().is_none_or(|decision| story.at(decision) >= at)
+            });
+            holders.extend(held.map(|story| story.checkout.order.clone()));
+        }
+        holders.dedup();
+        Ok(holders)
+    }
+
+    /// The orders of the last checkouts that took some of an account before a moment, the last one first.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn takers(&self, account: &Account, before: u64) -> Result<Vec<(OrderId, u64)>, Problem> {
+        let (rows, _) = self.account(account, None, 200).await?;
+        let taken = rows.into_iter().filter(|row| row.at <= before).filter_map(|row| match row.found {
+            Found::Checkout(order, _) => Some((order, row.at)),
+            Found::Change(..) => None,
+        });
+        Ok(taken.take(3).collect())
+    }
+}

@@ -1,0 +1,204 @@
+//! The observer's step.
+
+use std::time::Duration;
+
+use contract::{Event, Service};
+use saga::{Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step};
+
+use crate::{
+    index::Index,
+    page::{Gap, Noted, Page},
+    query::{Command, Reply},
+    record::{HistoryKey, HistoryRecord, Tail, UndecidedRecord},
+    search::Search,
+    undecided::{SHARDS, Undecided, changes_of},
+};
+
+/// How long what is undecided is kept after something was missed, for that may have been the decision.
+const DOUBTFUL_MS: u64 = 60 * 60 * 1000;
+
+/// Pages that are dropped when one is added, so that a bound that was lowered is reached bit by bit.
+const DROPPED_AT_ONCE: usize = 8;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// For so long.
+    pub time: Duration,
+    /// About so many bytes.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(24 * 60 * 60), bytes: 1 << 30 }
+    }
+}
+
+/// The observer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Observer {
+    /// How much it keeps.
+    pub retention: Retention,
+}
+
+impl Participant for Observer {
+    const NAME: &'static str = "observer";
+    const CONSUMES: &'static [&'static str] = &[Service::Order.name(), Service::Stock.name(), Service::Payment.name()];
+    const IS_OBSERVER: bool = true;
+
+    type Key = HistoryKey;
+    type Record = HistoryRecord;
+    type Command = Command;
+    type Reply = Reply;
+    type Event = Event;
+
+    fn step(&self, step: &mut Step<'_, Self>, input: Input<'_, Self>) -> Result<(), Missing> {
+        match input {
+            Input::Event(event) => {
+                let (at, partition) = step.origin().map_or((step.now(), 0), |origin| (origin.at, origin.log.partition));
+                Noted::of(event, at.0, partition).into_iter().try_for_each(|noted| self.note(step, noted))
+            }
+            Input::Command { request, command } => answer(step, request, command),
+            Input::Expired { .. } | Input::Deadline(_) => Ok(()),
+        }
+    }
+
+    fn missed(&self, step: &mut Step<'_, Self>, events: u64) -> Result<(), Missing> {
+        let Some(origin) = step.origin() else { return Ok(()) };
+        let (service, partition) = (origin.log.service.to_string(), origin.log.partition);
+        step.note("missed");
+        self.note(step, Noted::Gap(Gap { place: 0, at: step.now().0, service, partition, events }))
+    }
+
+    /// There is one history, in the order in which it was heard of: whoever asks for the last checkouts asks once.
+    fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
+        to.add(0);
+    }
+
+    fn repeatability(_: &Command) -> Repeatability {
+        Repeatability::Safe
+    }
+}
+
+impl Observer {
+    fn note(&self, step: &mut Step<'_, Self>, noted: Noted) -> Result<(), Missing> {
+        let is_full = match step.edit(&HistoryKey::Tail)?.map(saga::RecordMut::into_mut) {
+            Some(HistoryRecord::Tail(tail)) => {
+                tail.heard.push(noted);
+                tail.heard.is_full()
+            }
+            _ => {
+                let mut tail = Tail::default();
+                tail.heard.push(noted);
+                step.put(&HistoryKey::Tail, HistoryRecord::Tail(tail));
+                false
+            }
+        };
+        if is_full { self.turn(step) } else { Ok(()) }
+    }
+
+    /// Makes a page of what was heard, and drops the oldest that are too old or too many.
+    fn turn(&self, step: &mut Step<'_, Self>) -> Result<(), Missing> {
+        let now = step.now().0;
+        let Some(HistoryRecord::Tail(tail)) = step.get(&HistoryKey::Tail)? else { return Ok(()) };
+        let mut tail = tail.clone();
+        let page = std::mem::take(&mut tail.heard).page();
+        let (number, index) = (tail.next, Index::of(&page));
+        tail.next += 1;
+        tail.add(&index);
+        for (shard, changes) in changes_of(number, &page) {
+            change(step, shard, |undecided| {
+                let is_changed = undecided.is_changed_by(&changes);
+                undecided.apply(changes);
+                is_changed
+            })?;
+        }
+        tail.missed_at = page.gaps.iter().map(|gap| gap.at).max().max(tail.missed_at);
+        if let Some(missed_at) = tail.missed_at.filter(|missed_at| now >= missed_at + DOUBTFUL_MS) {
+            (0..SHARDS).try_for_each(|shard| change(step, shard, |undecided| undecided.forget(missed_at)))?;
+            tail.missed_at = None;
+        }
+        step.put(&HistoryKey::Index(number), HistoryRecord::Index(index));
+        step.put(&HistoryKey::Page(number), HistoryRecord::Page(page));
+        self.drop_oldest(step, &mut tail, now)?;
+        step.put(&HistoryKey::Tail, HistoryRecord::Tail(tail));
+        Ok(())
+    }
+
+    fn drop_oldest(&self, step: &mut Step<'_, Self>, tail: &mut Tail, now: u64) -> Result<(), Missing> {
+        let Retention { time, bytes } = self.retention;
+        let oldest = now.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        for _ in 0..DROPPED_AT_ONCE {
+            // The last page stays, however short time is.
+            if tail.first + 1 >= tail.next {
+                return Ok(());
+            }
+            let key = HistoryKey::Index(tail.first);
+            let (to, size) = match step.get(&key)? {
+                Some(HistoryRecord::Index(index)) => (index.to, index.bytes),
+                _ => (0, 0),
+            };
+            if to >= oldest && tail.bytes <= bytes {
+                return Ok(());
+            }
+            step.remove(&key);
+            step.remove(&HistoryKey::Page(tail.first));
+            tail.first += 1;
+            tail.bytes = tail.bytes.saturating_sub(size);
+        }
+        Ok(())
+    }
+}
+
+/// Changes some of the undecided; `apply` says whether it did.
+fn change(step: &mut Step<'_, Observer>, shard: u8, apply: impl FnOnce(&mut Undecided) -> bool) -> Result<(), Missing> {
+    let key = HistoryKey::Undecided(shard);
+    let mut undecided = match step.get(&key)? {
+        Some(HistoryRecord::Undecided(UndecidedRecord(undecided))) => undecided.clone(),
+        _ => Undecided::default(),
+    };
+    if apply(&mut undecided) {
+        step.put(&key, HistoryRecord::Undecided(UndecidedRecord(undecided)));
+    }
+    Ok(())
+}
+
+impl Tail {
+    fn add(&mut self, index: &Index) {
+        self.bytes += index.bytes;
+        self.completed += u64::from(index.completed);
+        self.cancelled += u64::from(index.cancelled);
+        self.missed += index.missed;
+    }
+
+    /// What is on no page yet, as if it were.
+    pub(crate) fn page(&self) -> Page {
+        self.heard.page()
+    }
+}
+
+fn answer(step: &mut Step<'_, Observer>, request: RequestId, command: &Command) -> Result<(), Missing> {
+    let mut search = Search::new(step)?;
+    let reply = match command {
+        Command::Checkouts { filter, after, limit } => {
+            let (entries, next) = search.checkouts(filter, *after, *limit)?;
+            Reply::Checkouts { entries, next }
+        }
+        Command::Order { order, after } => {
+            let (stories, next) = search.order(order, *after)?;
+            Reply::Order { stories, next }
+        }
+        Command::Account { account, after, limit } => {
+            let (rows, next) = search.account(account, *after, *limit)?;
+            Reply::Account { rows, next }
+        }
+        Command::Events { after, limit } => {
+            let (events, next, is_cut) = search.events(*after, *limit)?;
+            Reply::Events { events, next, is_cut }
+        }
+        Command::Span => Reply::Span(search.span()?),
+    };
+    step.reply(request, reply);
+    Ok(())
+}
