@@ -12,9 +12,9 @@
 mod shop;
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
     net::SocketAddr,
-    path::PathBuf,
     process::ExitCode,
 };
 
@@ -39,7 +39,7 @@ enum Command {
         listen: SocketAddr,
         /// Ignored: nothing is kept
         #[arg(long)]
-        data: Option<PathBuf>,
+        store: Option<OsString>,
     },
 }
 
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Bench(options) => bench::run(&options, &mut io::stdout()).await.map(drop),
         Command::BareServer(options) => bench::bare::run(&options),
-        Command::Serve { listen, data: _ } => {
+        Command::Serve { listen, store: _ } => {
             serve(listen).await.map_err(|source| bench::Error::Io { what: "cannot serve".to_owned(), source })
         }
     };

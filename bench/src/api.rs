@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::de::DeserializeOwned;
+use referee::quote;
+use serde::{Deserialize, de::DeserializeOwned};
+use smol_str::SmolStr;
 
 use crate::{
     Error, Result,
@@ -22,8 +24,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch initialisation of a million orders may take a server minutes.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(100);
-/// How much of an unexpected answer an error quotes.
-const QUOTE_CHARACTERS_MAX: usize = 200;
 
 /// Which calls may be sent a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,11 +124,41 @@ fn failed(method: Method, path: &str, failure: &Failure) -> Error {
     Error::Api { request: format!("{method} {path}"), reason: failure.to_string() }
 }
 
-/// The start of what a server said, made safe for a terminal.
-pub(crate) fn quote(body: &[u8]) -> String {
-    String::from_utf8_lossy(body)
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .take(QUOTE_CHARACTERS_MAX)
-        .collect()
+/// Whether an id from the server can go into a request line as it is.
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=256).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~'))
+}
+
+/// The member by which a problem blames an item.
+#[derive(Deserialize)]
+struct Blame {
+    item_id: SmolStr,
+}
+
+/// The item that a refusal blames, if it says.
+pub(crate) fn blamed_item(body: &[u8]) -> Option<SmolStr> {
+    let blame: Blame = serde_json::from_slice(body).ok()?;
+    is_id(&blame.item_id).then_some(blame.item_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_that_fit_a_path_are_used() {
+        assert!(is_id("a3b8e1c0-5f4e-4f7e-9a55-0d8f5e3f2b11"));
+        for id in ["", "a/b", "a b", "a\r\nb", "é", "a?b", &"a".repeat(257)] {
+            assert!(!is_id(id), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_that_blames_an_item_names_it() {
+        assert_eq!(blamed_item(br#"{"type":"/problems/out-of-stock","item_id":"7"}"#), Some("7".into()));
+        for body in ["", "{}", r#"{"item_id":7}"#, r#"{"item_id":"a/b"}"#] {
+            assert_eq!(blamed_item(body.as_bytes()), None, "{body}");
+        }
+    }
 }

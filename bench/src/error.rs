@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{audit::Anomaly, report::Report};
+use referee::Finding;
 
 /// The result of this crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,25 +53,9 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
-    /// A file is not a history, or one of another version.
-    #[error("{path}, line {line}: {reason}")]
-    History {
-        /// The file.
-        path: String,
-        /// The line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The history was judged, and shows that the server is wrong. The verdict has been printed.
-    #[error("the referee found {0} {noun}", noun = plural(*.0))]
-    Wrong(u64),
-    /// Nothing wrong was found in a history, but some of it could not be judged. The verdict has been printed.
-    #[error("nothing wrong was found, but {0}")]
-    Undecided(String),
-    /// A history could not be judged.
-    #[error("the history cannot be judged: {0}")]
-    NotJudged(String),
+    /// The history could not be judged, or shows that the server is wrong.
+    #[error(transparent)]
+    Referee(#[from] referee::Error),
     /// One of the benchmark's own threads ended without a result. This is a bug.
     #[error("a thread of the benchmark died")]
     ThreadDied,
@@ -80,8 +64,13 @@ pub enum Error {
     Interrupted,
     /// The run went through, but what the server keeps is not explained by what it answered. The report has been
     /// printed.
-    #[error("the audit found {} {}", .0.audit.anomalies_count, plural(.0.audit.anomalies_count))]
-    Anomalies(Box<Report>),
+    #[error("the audit found {count} {noun}", noun = if *count == 1 { "anomaly" } else { "anomalies" })]
+    Anomalies {
+        /// How many.
+        count: u64,
+        /// The first of them.
+        first: Vec<Finding>,
+    },
 }
 
 impl Error {
@@ -91,8 +80,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Options(_) | Self::Url { .. } => 2,
-            Self::Anomalies(_) | Self::Wrong(_) => 3,
-            Self::Undecided(_) => 4,
+            Self::Anomalies { .. } => 3,
+            Self::Referee(error) => error.exit_code(),
             Self::Interrupted => 130,
             _ => 1,
         }
@@ -100,9 +89,9 @@ impl Error {
 
     /// The first anomalies when the audit found some, otherwise nothing.
     #[must_use]
-    pub fn anomalies(&self) -> &[Anomaly] {
+    pub fn anomalies(&self) -> &[Finding] {
         match self {
-            Self::Anomalies(report) => &report.audit.anomalies,
+            Self::Anomalies { first, .. } => first,
             _ => &[],
         }
     }
@@ -111,8 +100,4 @@ impl Error {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
-}
-
-fn plural(count: u64) -> &'static str {
-    if count == 1 { "anomaly" } else { "anomalies" }
 }

@@ -1,4 +1,4 @@
-//! The benchmark of a shop with the order/stock/payment API: load, referee and report.
+//! The benchmark of a shop with the order/stock/payment API: load, audit and report.
 //!
 //! [`run()`] prepares data through the public API, measures **first-time checkouts** (no order is ever sent twice), and
 //! ends with an audit that compares everything the shop keeps with what it answered. It works with any server that has
@@ -11,11 +11,11 @@
 //!           └──────────── client ──────────────────────┘
 //! ```
 //!
-//! With a mixed load ([`MixOptions`]), or a [`history`] of any load, the [`referee`] judges what clients saw:
+//! With a mixed load ([`MixOptions`]), or a history of any load, the [`referee`] judges what clients saw:
 //!
 //! ```text
-//!  run_any ──▶ mix ┆ faults ──▶ history ──▶ referee ──▶ table, page (HTML)
-//!                               check ──────┘            (`sagamart audit`)
+//!  run_any ──▶ mix ┆ faults ──▶ referee::history ──▶ referee::judge ──▶ table, page (HTML)
+//!                                        check ──────────┘            (`sagamart audit`)
 //! ```
 
 mod api;
@@ -26,18 +26,17 @@ mod check;
 pub mod client;
 mod error;
 mod faults;
-pub mod history;
+mod final_state;
+mod flags;
 pub mod latency;
 pub mod load;
 mod mix;
 mod mixed;
 mod options;
 pub mod outcome;
-mod page;
 pub mod prepare;
 mod process;
 pub mod progress;
-pub mod referee;
 pub mod report;
 mod run;
 mod subject;

@@ -6,20 +6,17 @@
 
 use std::{io::Write, sync::Arc};
 
-use smol_str::SmolStr;
-
 use crate::{
     Error, Options, Result,
-    history::History,
+    final_state::{numbered, read_final},
     mix::Mix,
-    page,
-    prepare::{self, Setup},
+    prepare::{self, Parallelism, Setup},
     progress::Progress,
-    referee::{self, Table, Verdict},
-    run::parallelism,
-    subject::{Subject, await_ready, durability},
+    subject::{Subject, durability},
     witness::{About, Witness},
 };
+use referee::history::History;
+use referee::{self, Table, Verdict};
 
 /// Price of each item: what a checkout costs is the number of its units then, which keeps sums small.
 const PRICE: u64 = 1;
@@ -27,26 +24,26 @@ const PRICE: u64 = 1;
 /// Runs it, writes the verdict to `output`, and the report where the options say.
 ///
 /// # Errors
-/// [`Error::Wrong`], [`Error::Undecided`], or why it could not be run to its end.
+/// [`Error::Referee`], or why it could not be run to its end.
 pub(crate) async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<()> {
     let history = play(options).await?;
     let verdict = conclude(options, &history)?;
     write!(output, "{}", Table(&verdict)).and_then(|()| output.flush()).map_err(Error::io("cannot write the table"))?;
-    verdict.result()
+    Ok(verdict.result()?)
 }
 
 /// Judges a history and writes the report where the options say.
 pub(crate) fn conclude(options: &Options, history: &History) -> Result<Verdict> {
     let verdict = referee::judge(history);
     if let Some(file) = &options.report {
-        page::write(file, history, &verdict)?;
+        referee::page::write(file, history, &verdict)?;
     }
     Ok(verdict)
 }
 
 async fn play(options: &Options) -> Result<History> {
     let mut subject = Subject::find(options).await?;
-    let target = Arc::clone(&subject.target);
+    let (target, signal) = (Arc::clone(&subject.target), subject.signal);
     let mix = &options.mix;
     let setup = Setup {
         items: mix.mix_records,
@@ -78,14 +75,13 @@ async fn play(options: &Options) -> Result<History> {
         seed: options.seed,
     };
     let left = load.run(&witness.scribe()).await?;
-    let names = |count: u32| (0..count).map(|number| SmolStr::new(number.to_string())).collect::<Vec<_>>();
     let state = async {
-        await_ready(&target).await?;
+        signal.wait(&target).await?;
         if left.unknown > 0 {
             let settle = tokio::time::sleep(options.settle_seconds);
             Progress::of_wait("Letting unknown outcomes settle").watch(settle, || 0).await;
         }
-        referee::read_final(&target, names(setup.items), names(setup.users), left.names, parallelism(options)).await
+        read_final(&target, numbered(setup.items), numbered(setup.users), left.names, Parallelism::of(options)).await
     };
     let (history, server) = witness.finish(state).await?;
     subject.give_back(server);

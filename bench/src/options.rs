@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{
     Error, Result,
     faults::{FaultOptions, Target},
+    flags::{positive_seconds, seconds},
     load::Pace,
     mix::MixOptions,
 };
@@ -34,6 +35,10 @@ pub struct Options {
     /// Start a shop of this program's own, on a free port and fresh data, and stop it afterwards
     #[arg(long, conflicts_with = "url")]
     pub start_server: bool,
+
+    /// Overwrite the data of a shop that this program did not start, without asking
+    #[arg(long)]
+    pub overwrite: bool,
 
     /// Connections that each send one checkout after the other
     #[arg(long, short, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Load")]
@@ -135,7 +140,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub history: Option<PathBuf>,
 
-    /// Let the referee judge the run, and write a self-contained HTML page with its verdict, throughput and latency
+    /// Check the history for anomalies, and write a self-contained HTML page with the verdict, throughput and latency
     #[arg(long, value_name = "FILE", conflicts_with = "baseline", help_heading = "Output")]
     pub report: Option<PathBuf>,
 
@@ -157,6 +162,7 @@ impl Default for Options {
         Self {
             url: None,
             start_server: false,
+            overwrite: false,
             connections: 64,
             rate: None,
             seconds: Duration::from_secs(15),
@@ -239,23 +245,6 @@ impl Options {
 
 fn amount() -> clap::builder::RangedU64ValueParser<u64> {
     clap::value_parser!(u64).range(0..=AMOUNT_MAX)
-}
-
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    const SECONDS_MAX: f64 = 1e6;
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    if !(0.0..=SECONDS_MAX).contains(&seconds) {
-        return Err(format!("not between 0 and {SECONDS_MAX} seconds"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-pub(crate) fn positive_seconds(text: &str) -> Result<Duration, String> {
-    let duration = seconds(text)?;
-    if duration < Duration::from_millis(1) {
-        return Err("less than a millisecond".to_owned());
-    }
-    Ok(duration)
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{Error, Result, api::quote};
+use referee::quote;
+
+use crate::{Error, Result};
 
 /// How long a server may take until it says where it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

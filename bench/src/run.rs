@@ -19,20 +19,20 @@ use crate::{
     audit::{Audit, AuditReport},
     baseline::{self, Yardstick},
     client::Target,
-    history::History,
+    final_state::{numbered, read_final},
     load::{Claims, Measurement, OrderIds, Pace, Phase, Schedule},
     mixed,
-    outcome::Outcome,
     prepare::{self, Parallelism, Setup},
     progress::Progress,
-    referee::{self, Table as Verdict},
-    report::{Baseline, DataReport, LoadReport, Machine, Report, Series, ServerReport, Table, notes},
+    report::{Baseline, DataReport, LoadReport, Report, Series, ServerReport, Table, notes},
     subject::{Subject, durability, executable, temporary_directory},
     witness::{About, Witness},
 };
+use referee::Machine;
+use referee::Outcome;
+use referee::history::History;
+use referee::{self, Table as Verdict};
 
-/// Connections that prepare and audit, where fewer are measured with.
-const CONNECTIONS_MIN: usize = 64;
 /// A trial is a few moments of load of which the fastest counts: a server may be slow at first, and its neighbours on
 /// the machine slow it down now and then.
 const TRIAL_MOMENT: Duration = Duration::from_millis(250);
@@ -66,7 +66,7 @@ pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<R
         write!(output, "{}", Verdict(verdict)).map_err(Error::io("cannot write the table"))?;
     }
     if !report.audit.is_clean() {
-        return Err(Error::Anomalies(Box::new(report)));
+        return Err(Error::Anomalies { count: report.audit.anomalies_count, first: report.audit.anomalies });
     }
     verdict.map_or(Ok(()), |verdict| verdict.result())?;
     Ok(report)
@@ -75,7 +75,7 @@ pub async fn run(options: &Options, output: &mut (dyn Write + Send)) -> Result<R
 /// Runs what the options ask for, a measurement or a mixed load, as [`run`] does.
 ///
 /// # Errors
-/// As [`run`]; of a mixed load [`Error::Wrong`] and [`Error::Undecided`] too, once the verdict is written.
+/// As [`run`]; of a mixed load [`Error::Referee`] too, once the verdict is written.
 pub async fn run_any(options: &Options, output: &mut (dyn Write + Send)) -> Result<()> {
     if !options.mix.mix {
         return run(options, output).await.map(drop);
@@ -143,13 +143,6 @@ struct Run {
     history: Option<History>,
 }
 
-pub(crate) fn parallelism(options: &Options) -> Parallelism {
-    Parallelism {
-        threads: usize::from(options.threads),
-        connections: usize::from(options.connections).max(CONNECTIONS_MIN),
-    }
-}
-
 struct Bench<'options> {
     options: &'options Options,
     target: Arc<Target>,
@@ -158,7 +151,7 @@ struct Bench<'options> {
 
 impl Bench<'_> {
     fn parallelism(&self) -> Parallelism {
-        parallelism(self.options)
+        Parallelism::of(self.options)
     }
 
     fn phase(&self, orders: &Arc<OrderIds>, claims: &Arc<Claims>, pace: Pace, duration: Duration) -> Phase {
@@ -202,10 +195,9 @@ impl Bench<'_> {
 
     /// Ends the record with everything that is there.
     async fn testify(&self, witness: Witness, orders: &OrderIds, count: u64, subject: &mut Subject) -> Result<History> {
-        let numbers = |count: u32| (0..count).map(|number| SmolStr::new(number.to_string())).collect();
         let names = (0..count).map(|index| SmolStr::new(orders.name(index))).collect();
-        let (items, users) = (numbers(self.setup.items), numbers(self.setup.users));
-        let state = referee::read_final(&self.target, items, users, names, self.parallelism());
+        let (items, users) = (numbered(self.setup.items), numbered(self.setup.users));
+        let state = read_final(&self.target, items, users, names, self.parallelism());
         let (history, server) = witness.finish(state).await?;
         subject.give_back(server);
         Ok(history)

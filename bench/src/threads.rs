@@ -49,7 +49,7 @@ where
 /// What the calling thread has used so far.
 fn processor_time() -> Duration {
     let used = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(used).unwrap_or_default()
+    Duration::try_from(used).expect("processor time is not negative")
 }
 
 #[cfg(test)]

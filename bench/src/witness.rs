@@ -12,11 +12,11 @@ use tokio::{sync::watch, task::JoinHandle};
 use crate::{
     Error, Options, Result,
     faults::{Killer, Target},
-    history::{self, Final, History, Preface, Recorder, Scribe, entry::FORMAT},
     process::Server,
-    report::Machine,
     subject::temporary_directory,
 };
+use referee::Machine;
+use referee::history::{self, Final, History, Preface, Recorder, Scribe, entry::FORMAT};
 
 #[derive(Debug)]
 pub(crate) struct Witness {

@@ -4,9 +4,10 @@ use std::{fmt, net::SocketAddr};
 
 use axum::http::Uri;
 
+use super::stream::Encryption;
 use crate::Error;
 
-/// A server reached over plain HTTP/1.1, resolved once so that no request waits for a name server.
+/// A server reached over HTTP/1.1, resolved once so that no request waits for a name server.
 #[derive(Clone, Debug)]
 pub struct Target {
     url: String,
@@ -15,19 +16,22 @@ pub struct Target {
     /// What comes before `/orders` in every path; empty for a server at the root.
     prefix: String,
     addresses: Vec<SocketAddr>,
+    encryption: Option<Encryption>,
 }
 
 impl Target {
     /// Reads a base URL such as `http://127.0.0.1:8000` or `http://shop.example/api` and resolves its host.
     ///
     /// # Errors
-    /// [`Error::Url`] when it is not a plain `http://` URL or its host has no address.
+    /// [`Error::Url`] when it is neither an `http://` nor an `https://` URL, or its host has no address.
     pub async fn resolve(url: &str) -> Result<Self, Error> {
         let invalid = |reason: &dyn fmt::Display| Error::Url { url: url.to_owned(), reason: reason.to_string() };
         let uri: Uri = url.parse().map_err(|error| invalid(&error))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(invalid(&"only http:// is supported"));
-        }
+        let is_encrypted = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(invalid(&"it begins with neither http:// nor https://")),
+        };
         if uri.query().is_some() {
             return Err(invalid(&"a base URL has no query"));
         }
@@ -36,7 +40,9 @@ impl Target {
             return Err(invalid(&"user information is not supported"));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
+        let encryption =
+            if is_encrypted { Some(Encryption::of_host(host).map_err(|reason| invalid(&reason))?) } else { None };
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((host, port)).await.map_err(|error| invalid(&error))?.collect();
         if addresses.is_empty() {
@@ -47,6 +53,7 @@ impl Target {
             authority: authority.to_string(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
             addresses,
+            encryption,
         })
     }
 
@@ -57,6 +64,7 @@ impl Target {
             authority: "nowhere".to_owned(),
             prefix: String::new(),
             addresses: Vec::new(),
+            encryption: None,
         }
     }
 
@@ -64,6 +72,10 @@ impl Target {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(super) fn encryption(&self) -> Option<&Encryption> {
+        self.encryption.as_ref()
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {

@@ -89,7 +89,7 @@ async fn a_path_in_the_base_url_comes_before_every_path() {
 
 #[tokio::test]
 async fn unusable_urls_are_refused() {
-    for url in ["https://127.0.0.1", "127.0.0.1:8000", "http://", "http://a@127.0.0.1", "http://127.0.0.1/?a=b", "ü"] {
+    for url in ["ftp://127.0.0.1", "127.0.0.1:8000", "http://", "http://a@127.0.0.1", "http://127.0.0.1/?a=b", "ü"] {
         assert!(matches!(Target::resolve(url).await, Err(crate::Error::Url { .. })), "{url}");
     }
 }

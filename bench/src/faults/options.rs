@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::Target;
-use crate::options::{positive_seconds, seconds};
+use crate::flags::{positive_seconds, seconds};
 
 /// Options of killing.
 #[derive(Clone, Debug, PartialEq, clap::Args)]

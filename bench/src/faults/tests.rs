@@ -3,7 +3,28 @@
 use std::time::Duration;
 
 use super::*;
-use crate::history::{self, Recorder, build::preface};
+use referee::{
+    Machine,
+    history::{self, Preface, Recorder, entry::FORMAT},
+};
+
+fn preface() -> Preface {
+    Preface {
+        history: FORMAT,
+        version: String::new(),
+        started_unix_seconds: 0,
+        url: String::new(),
+        durability: None,
+        machine: Machine::here(),
+        load: std::collections::BTreeMap::new(),
+        items: 0,
+        stock: 0,
+        price: 0,
+        users: 0,
+        credit: 0,
+        orders: 0,
+    }
+}
 
 async fn faults(options: FaultOptions, kills: u32) -> Vec<Fault> {
     let directory = tempfile::tempdir().unwrap();

@@ -3,11 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::Window;
-use crate::{
-    latency::Latencies,
-    outcome::{Outcome, Tally},
-    threads::Finished,
-};
+use crate::{latency::Latencies, threads::Finished};
+use referee::{Outcome, Tally};
 
 /// One checkout that was sent.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +36,11 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn new(duration: Duration) -> Self {
         Self {
-            succeeded_per_second: vec![0; usize::try_from(duration.as_nanos().div_ceil(1_000_000_000)).unwrap_or(0)],
+            succeeded_per_second: vec![
+                0;
+                usize::try_from(duration.as_nanos().div_ceil(1_000_000_000))
+                    .expect("seconds of a run")
+            ],
             ..Self::default()
         }
     }

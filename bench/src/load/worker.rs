@@ -12,11 +12,12 @@ use smol_str::SmolStr;
 
 use super::{Attempt, Claims, Gate, OrderIds, Phase, Record, Schedule, Window, pacer::OpenTurns};
 use crate::{
+    api::blamed_item,
     client::{Connection, Method},
-    history::{Entry, Kind, Scribe},
-    mix::blamed_item,
-    outcome::{Outcome, classify},
+    outcome::classify,
 };
+use referee::Outcome;
+use referee::history::{Entry, Kind, Scribe};
 
 /// Between two attempts at connecting: often enough to see a restarted server at once, seldom enough not to flood it.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -88,7 +89,7 @@ impl Worker {
             gate: Arc::clone(gate),
             record: Arc::clone(record),
             ended: Arc::clone(ended),
-            number: u32::try_from(number).unwrap_or(u32::MAX),
+            number: u32::try_from(number).expect("a connection has a port"),
             scribe: phase.scribe.clone(),
         }
     }
@@ -144,7 +145,7 @@ impl Worker {
         let ended = Instant::now();
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let (outcome, reason) = classify(&end);
-        record.tally.count_classified(outcome, reason.as_deref());
+        record.tally.count(outcome, reason.as_deref());
         if let Some(scribe) = &mut self.scribe {
             let body = end.as_ref().map_or(&b""[..], |answer| answer.body);
             let item = (outcome == Outcome::Refused).then(|| blamed_item(body)).flatten();

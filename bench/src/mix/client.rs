@@ -12,11 +12,12 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use crate::{
+    api::{blamed_item, is_id},
     client::{Connection, Method, Target},
-    history::{Entry, Kind, OrderFound, Scribe},
-    outcome::{Outcome, classify},
-    prepare::is_id,
+    outcome::{STARTING, classify},
 };
+use referee::Outcome;
+use referee::history::{Entry, Kind, OrderFound, Scribe};
 
 /// Between two attempts at connecting: often enough to see a restarted server at once, seldom enough not to flood it.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -111,18 +112,6 @@ struct FoundUser {
     credit: i64,
 }
 
-/// The member by which a problem blames an item.
-#[derive(Deserialize)]
-struct Blame {
-    item_id: SmolStr,
-}
-
-/// The item that a refusal blames, if it says.
-pub(crate) fn blamed_item(body: &[u8]) -> Option<SmolStr> {
-    let blame: Blame = serde_json::from_slice(body).ok()?;
-    is_id(&blame.item_id).then_some(blame.item_id)
-}
-
 impl Client {
     pub(super) fn new(
         target: &Arc<Target>,
@@ -151,7 +140,7 @@ impl Client {
         true
     }
 
-    /// Sends a request, records what became of it, and returns that.
+    /// Sends a request, records what became of it, and returns that. Nothing is recorded of what a server that is starting turned away.
     pub(super) async fn send(&mut self, request: Request) -> Entry {
         let sent = Instant::now();
         let end = self.connection.exchange(request.method(), |path| request.write_path(path)).await;
@@ -191,6 +180,11 @@ impl Client {
             value,
             found,
         };
+        if entry.reason == Some(STARTING) {
+            // No more an operation than one that could not connect.
+            tokio::time::sleep(CONNECT_PAUSE).await;
+            return entry;
+        }
         self.scribe.record(entry.clone());
         self.ended.fetch_add(1, Ordering::Relaxed);
         entry
@@ -227,14 +221,6 @@ mod tests {
             (Request::of_order(Kind::FindOrder, &order), "/orders/find/a-b"),
         ] {
             assert_eq!(path(&request), expected);
-        }
-    }
-
-    #[test]
-    fn a_problem_that_blames_an_item_names_it() {
-        assert_eq!(blamed_item(br#"{"type":"/problems/out-of-stock","item_id":"7"}"#), Some("7".into()));
-        for body in ["", "{}", r#"{"item_id":7}"#, r#"{"item_id":"a/b"}"#] {
-            assert_eq!(blamed_item(body.as_bytes()), None, "{body}");
         }
     }
 }

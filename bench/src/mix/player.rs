@@ -9,10 +9,8 @@ use super::{
     Left, MixOptions, Pool,
     client::{Client, Request},
 };
-use crate::{
-    history::{Entry, Kind},
-    outcome::Outcome,
-};
+use referee::Outcome;
+use referee::history::{Entry, Kind};
 
 /// A few amounts only: the fewer differ, the more the referee can decide.
 const AMOUNT_MAX: u64 = 3;

@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 
 use super::{Report, Series};
-use crate::outcome::Outcome;
+use referee::Outcome;
 
 /// Above this share the generator is likely what limits the throughput.
 const BUSY_MAX: f64 = 0.9;

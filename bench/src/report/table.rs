@@ -9,8 +9,8 @@ use crate::{
     audit::{AuditReport, Total},
     baseline::{self, Kind},
     latency::Summary,
-    outcome::Outcome,
 };
+use referee::Outcome;
 
 /// Anomalies that are printed one by one.
 const ANOMALIES_SHOWN_MAX: usize = 5;
@@ -209,7 +209,7 @@ fn audit(formatter: &mut Formatter<'_>, audit: &AuditReport) -> fmt::Result {
         )?;
     }
     for (kind, count) in &audit.anomalies_by_kind {
-        writeln!(formatter, "  {kind}: {}", human(*count))?;
+        writeln!(formatter, "  {}: {} (usually: {})", kind.name(), human(*count), kind.usual_cause())?;
     }
     for anomaly in audit.anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
         writeln!(formatter, "  - {anomaly}")?;

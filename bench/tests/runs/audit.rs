@@ -1,6 +1,7 @@
 //! The referee: a correct shop is found clean, and each broken one is named for what it does.
 
-use sagamart_bench::{Error, Options, audit::AnomalyKind};
+use referee::AnomalyKind;
+use sagamart_bench::{Error, Options};
 
 use crate::{ORDERS, bench, options, shop::Fault, start};
 
@@ -10,7 +11,7 @@ async fn anomalies(fault: Fault, change: impl FnOnce(Options) -> Options) -> Vec
     let (result, output) = bench(&options).await;
     let error = result.expect_err("a broken shop is found out");
     assert_eq!(error.exit_code(), 3, "{error}");
-    assert!(matches!(&error, Error::Anomalies(report) if report.audit.anomalies_count > 0));
+    assert!(matches!(&error, Error::Anomalies { count, .. } if *count > 0));
     assert!(output.contains("audit: FAILED"), "{output}");
     let first = error.anomalies().first().expect("the first anomalies are listed");
     assert!(output.contains(&first.to_string()), "{output}");

@@ -118,3 +118,15 @@ async fn contradicting_options_are_refused_before_anything_is_sent() {
     let error = bench(&contradicting).await.0.unwrap_err();
     assert_eq!(error.exit_code(), 2, "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_of_others_is_not_overwritten_unasked() {
+    let url = start(Fault::None).await;
+    let once = options(url.clone());
+    bench(&once).await.0.unwrap();
+    // Now the shop holds an item "0".
+    let error = bench(&once).await.0.expect_err("refused");
+    assert!(matches!(&error, Error::Options(_)) && error.exit_code() == 2, "{error}");
+    assert!(error.to_string().contains("holds data") && error.to_string().contains("--overwrite"), "{error}");
+    bench(&Options { overwrite: true, ..once }).await.0.unwrap();
+}

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use sagamart_bench::{
-    CheckOptions, Error, MixOptions, Options,
-    audit::AnomalyKind::{self, *},
-    check, history, referee, run_any,
+use referee::{
+    AnomalyKind::{self, *},
+    AuditOptions, history,
 };
+use sagamart_bench::{CheckOptions, Error, MixOptions, Options, check, run_any};
 use tempfile::TempDir;
 
 use crate::racy::{self, Race};
@@ -165,7 +165,7 @@ async fn a_measurement_of_checkouts_is_recorded_and_judged_too() {
 
 fn to_check(directory: &Path) -> CheckOptions {
     let history = directory.join("history.jsonl");
-    CheckOptions { history, url: None, state: None, report: None, json: None }
+    CheckOptions { audit: AuditOptions { history, state: None, report: None, json: None }, url: None }
 }
 
 async fn checked(options: &CheckOptions) -> Result<(), Error> {
@@ -181,7 +181,10 @@ async fn a_history_is_judged_again_from_its_file_with_the_state_of_a_file_or_a_s
     checked(&own).await.expect("clean by the state at its end");
     let of_server = CheckOptions { url: Some(url.clone()), ..own.clone() };
     checked(&of_server).await.expect("clean by the server's state");
-    let of_file = CheckOptions { state: Some(own.history.clone()), ..own.clone() };
+    let of_file = CheckOptions {
+        audit: AuditOptions { state: Some(own.audit.history.clone()), ..own.audit.clone() },
+        ..own.clone()
+    };
     checked(&of_file).await.expect("clean by a file's state");
     // Somebody takes a unit that no operation explains.
     let target = std::sync::Arc::new(sagamart_bench::client::Target::resolve(&url).await.expect("a target"));
@@ -200,7 +203,12 @@ async fn a_history_without_a_state_cannot_be_judged() {
     let options = to_check(directory.path());
     assert_eq!(checked(&options).await.expect_err("no file").exit_code(), 1);
     let preface = r#"{"history":1,"version":"0","started_unix_seconds":0,"url":"http://a","machine":{"cores":1,"operating_system":"","architecture":""},"load":{},"items":1,"stock":1,"price":1,"users":1,"credit":1,"orders":0}"#;
-    std::fs::write(&options.history, format!("{preface}\n")).expect("written");
+    std::fs::write(&options.audit.history, format!("{preface}\n")).expect("written");
     let error = checked(&options).await.expect_err("no state");
-    assert!(matches!(error, Error::NotJudged(_)) && error.exit_code() == 1, "{error}");
+    assert!(matches!(error, Error::Referee(referee::Error::NotJudged(_))) && error.exit_code() == 1, "{error}");
+    for other in ["", "{}", "{\"openapi\":\"3.1.0\"}", "a,b,c\n1,2,3"] {
+        std::fs::write(&options.audit.history, format!("{other}\n")).expect("written");
+        let said = checked(&options).await.expect_err("no history").to_string();
+        assert!(said.contains("no history") || said.contains("empty"), "{other:?}: {said}");
+    }
 }
