@@ -21,6 +21,7 @@
     reason = "an index that is out of range is a mistake in this crate, and has to stop the run"
 )]
 
+mod attempt;
 pub mod check;
 mod history;
 mod market;
@@ -30,8 +31,9 @@ mod shared;
 mod shop;
 pub mod simulation;
 
+pub use contract::Service;
 pub use history::{Entry, History, Judgement};
 pub use market::{Action, Address, Market};
 pub use mutant::Mutant;
-pub use plan::{Partitions, Plan, ServiceName};
+pub use plan::{Partitions, Plan};
 pub use shop::{Operation, Order, Outcome, Shop};

@@ -9,71 +9,56 @@ mod identity;
 mod log;
 mod logs;
 mod node;
+mod nodes;
 mod rest;
 pub(crate) mod role;
 mod seen;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use order::{Orders, Stage};
-use payment::Payment;
-use saga::{Partition, partition_of};
-use stock::Stock;
+use order::Stage;
+use saga::{Participant, partition_of};
 
 use crate::{
-    History, Plan, ServiceName,
-    plan::{Setup, operation_of},
+    History, Plan, Service,
+    attempt::operation_of,
+    plan::Setup,
     shared::Shared,
-    shop::Operation,
+    shop::{Operation, Outcome},
 };
 pub use action::{Action, Address};
 use node::{Answers, Node, Seat};
+use nodes::Nodes;
 
 /// A state of the shop. Copies share what they have in common.
 #[derive(Clone)]
 pub struct Market {
     setup: Arc<Setup>,
-    order: Vec<Shared<Node<Orders>>>,
-    stock: Vec<Shared<Node<Stock>>>,
-    payment: Vec<Shared<Node<Payment>>>,
+    nodes: Nodes,
     history: Shared<History>,
     crashes: u8,
     overtakes: u8,
+    copies: u8,
     /// A consumer that came too late for an event that was trimmed: the engine would halt here.
     gap: bool,
 }
 
-/// The partitions of a service.
-fn partitions(setup: &Setup, service: ServiceName) -> Partition {
-    match service {
-        ServiceName::Order => setup.plan.partitions.order,
-        ServiceName::Stock => setup.plan.partitions.stock,
-        ServiceName::Payment => setup.plan.partitions.payment,
-    }
-}
-
-/// Which services consume a service's logs.
-pub(crate) fn consumers_of(service: ServiceName) -> &'static [ServiceName] {
-    match service {
-        ServiceName::Order => &[ServiceName::Stock, ServiceName::Payment],
-        ServiceName::Stock => &[ServiceName::Order, ServiceName::Stock, ServiceName::Payment],
-        ServiceName::Payment => &[ServiceName::Order],
-    }
+/// Whether a service consumes another's logs, by its own word.
+pub(crate) fn consumes(consumer: Service, producer: Service) -> bool {
+    contract::of!(consumer, P => P::CONSUMES).contains(&producer.name())
 }
 
 impl Market {
     /// The market at the start of `plan`.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let setup = Arc::new(Setup::new(plan));
-        let partitions = setup.plan.partitions;
+        let setup = Arc::new(role::set_up(plan));
         Self {
-            order: (0..partitions.order).map(|partition| Shared::new(Node::new(&setup, partition))).collect(),
-            stock: (0..partitions.stock).map(|partition| Shared::new(Node::new(&setup, partition))).collect(),
-            payment: (0..partitions.payment).map(|partition| Shared::new(Node::new(&setup, partition))).collect(),
+            nodes: Nodes::new(&setup),
             history: Shared::new(History::default()),
             crashes: 0,
             overtakes: 0,
+            copies: 0,
             gap: false,
             setup,
         }
@@ -100,8 +85,8 @@ impl Market {
     /// Every partition.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + use<> {
         let setup = Arc::clone(&self.setup);
-        [ServiceName::Order, ServiceName::Stock, ServiceName::Payment].into_iter().flat_map(move |service| {
-            (0..partitions(&setup, service)).map(move |partition| Address { service, partition })
+        Service::ALL.into_iter().flat_map(move |service| {
+            (0..setup.plan.partitions.of(service)).map(move |partition| Address { service, partition })
         })
     }
 
@@ -111,26 +96,15 @@ impl Market {
     }
 
     fn consumers(&self, source: Address) -> impl Iterator<Item = Address> + use<> {
-        let consumes = consumers_of(source.service);
-        self.addresses().filter(move |other| *other != source && consumes.contains(&other.service))
+        self.addresses().filter(move |other| *other != source && consumes(other.service, source.service))
     }
 
     fn node(&self, address: Address) -> &dyn Seat {
-        let place = usize::from(address.partition);
-        match address.service {
-            ServiceName::Order => &*self.order[place],
-            ServiceName::Stock => &*self.stock[place],
-            ServiceName::Payment => &*self.payment[place],
-        }
+        self.nodes.get(address)
     }
 
     fn edit(&mut self, address: Address) -> &mut dyn Seat {
-        let place = usize::from(address.partition);
-        match address.service {
-            ServiceName::Order => self.order[place].edit(),
-            ServiceName::Stock => self.stock[place].edit(),
-            ServiceName::Payment => self.payment[place].edit(),
-        }
+        self.nodes.edit(address)
     }
 
     /// The partition that an operation is for.
@@ -138,7 +112,7 @@ impl Market {
         let operation = self.setup.operation(operation);
         let service = role::service_of(operation);
         let name = role::name_of(&self.setup, operation);
-        Address { service, partition: partition_of(name.as_bytes(), partitions(&self.setup, service)) }
+        Address { service, partition: partition_of(name.as_bytes(), self.setup.plan.partitions.of(service)) }
     }
 
     /// Everything that may happen now.
@@ -147,8 +121,8 @@ impl Market {
         let plan = &self.setup.plan;
         actions.extend((0..plan.operations.len()).filter(|operation| self.may_begin(*operation)).map(Action::Begin));
         if plan.deadlines {
-            for partition in 0..plan.partitions.order {
-                let address = Address { service: ServiceName::Order, partition };
+            for partition in 0..plan.partitions.of(Service::Order) {
+                let address = Address { service: Service::Order, partition };
                 let open = self.node(address).deadlines(&self.setup).len();
                 actions.extend((0..open).map(|place| Action::Deadline(partition, place)));
             }
@@ -156,7 +130,7 @@ impl Market {
         if plan.patience {
             let waits = |operation: &usize| {
                 let home = self.home(*operation);
-                home.service != ServiceName::Order
+                home.service != Service::Order
                     && !self.node(home).is_away()
                     && self.node(home).desk().contains(operation)
             };
@@ -177,6 +151,11 @@ impl Market {
             let may = |address: &Address| plan.overtaken.contains(&address.service) && !self.node(*address).is_away();
             actions.extend(self.addresses().filter(may).map(Action::Overtake));
         }
+        if self.copies < plan.copies_max {
+            actions.extend(
+                (0..plan.operations.len()).filter(|operation| self.may_come_again(*operation)).map(Action::Copy),
+            );
+        }
     }
 
     /// What will happen sooner or later, whatever else may: when there is none of it, the market is at rest.
@@ -195,6 +174,14 @@ impl Market {
         let waits_for = self.setup.plan.after.get(operation).copied().flatten();
         !self.history.has_begun(operation)
             && waits_for.is_none_or(|other| self.history.outcome(other).is_some())
+            && !self.node(self.home(operation)).is_away()
+    }
+
+    /// Whether a late copy of it may come. Not of a checkout that was told that its order is empty: that was so at that
+    /// moment, and began no attempt that could be remembered.
+    fn may_come_again(&self, operation: usize) -> bool {
+        matches!(self.setup.operation(operation), Operation::Checkout { .. })
+            && self.history.outcome(operation).is_some_and(|outcome| *outcome != Outcome::Empty)
             && !self.node(self.home(operation)).is_away()
     }
 
@@ -226,7 +213,7 @@ impl Market {
                 }
             }
             Action::Deadline(partition, place) => {
-                let address = Address { service: ServiceName::Order, partition };
+                let address = Address { service: Service::Order, partition };
                 let answers = self.edit(address).pass_deadline(&setup, place);
                 self.hear(answers);
             }
@@ -247,6 +234,11 @@ impl Market {
             Action::Overtake(address) => {
                 self.overtakes += 1;
                 self.edit(address).leave();
+            }
+            Action::Copy(operation) => {
+                self.copies += 1;
+                let answers = self.edit(self.home(operation)).take_copy(&setup, operation);
+                self.hear(answers);
             }
             Action::Return(address) => {
                 let answers = self.edit(address).come_back(&setup);
@@ -278,7 +270,7 @@ impl Market {
     fn note_joined(&mut self, operation: usize) {
         let Operation::Checkout { order } = *self.setup.operation(operation) else { return };
         let partition = self.home(operation).partition;
-        let mut records = self.order[usize::from(partition)].records().iter();
+        let mut records = self.nodes.order[usize::from(partition)].records().iter();
         let record = records.find(|(key, _)| key.0 == self.setup.orders[order]).map(|(_, record)| record);
         let Some(Stage::InCheckout(running)) = record.map(|record| &record.stage) else { return };
         let running = operation_of(running.id);

@@ -5,7 +5,7 @@
 
 use contract::{Event, Reason, Station};
 
-use crate::{plan::operation_of, shop::Outcome};
+use crate::{attempt::operation_of, shop::Outcome};
 
 /// The guard that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,11 +42,15 @@ pub enum Mutant {
     TrimsUnread,
     /// A log is trimmed although it holds the only trace of an open deadline.
     TrimsDeadlines,
+    /// An order that forgets a cancelled attempt does not remember when it was asked.
+    ForgetsFloor,
+    /// A bulk command sets what others hold or check out.
+    RenewsBusy,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::RefusesAtOnce,
         Self::WalksUnsorted,
         Self::ForgetsEarlyCancel,
@@ -63,6 +67,8 @@ impl Mutant {
         Self::ReusesAttempt,
         Self::TrimsUnread,
         Self::TrimsDeadlines,
+        Self::ForgetsFloor,
+        Self::RenewsBusy,
     ];
 
     /// What is missing, in a few words.
@@ -85,19 +91,21 @@ impl Mutant {
             Self::ReusesAttempt => "a new name for every attempt",
             Self::TrimsUnread => "keeping events until they are consumed",
             Self::TrimsDeadlines => "keeping events until the deadline is over",
+            Self::ForgetsFloor => "knowing when what is forgotten was asked",
+            Self::RenewsBusy => "refusing to set what is in use",
         }
     }
 
     /// What an event is once this guard is missing; `None`: it is not said at all.
     pub(crate) fn changed_event(self, event: Event) -> Option<Event> {
         match (self, event) {
-            (Self::RefusesAtOnce, Event::StockRefused(checkout, station, Reason::Busy)) => {
+            (Self::RefusesAtOnce, Event::StockRefused(checkout, station, Reason::Busy, _)) => {
                 // A stock partition's refusal names the item; with one line, which it is is clear.
                 let item = checkout.lines.first()?.item.clone();
-                Some(Event::StockRefused(checkout, station, Reason::OutOfStock { item }))
+                Some(Event::StockRefused(checkout, station, Reason::OutOfStock { item }, None))
             }
-            (Self::RefusesAtOnce, Event::PaymentRefused(checkout, Reason::Busy)) => {
-                Some(Event::PaymentRefused(checkout, Reason::NotEnoughCredit))
+            (Self::RefusesAtOnce, Event::PaymentRefused(checkout, Reason::Busy, _)) => {
+                Some(Event::PaymentRefused(checkout, Reason::NotEnoughCredit, None))
             }
             (Self::WithdrawsSilently, Event::StockWithdrawn(..)) => None,
             (Self::WalksUnsorted, event) if walks_down(&event) => Some(seen_in_a_mirror(event)),
@@ -116,7 +124,7 @@ impl Mutant {
 
 /// Whether a checkout walks from the last partition to the first.
 pub(crate) fn walks_down(event: &Event) -> bool {
-    operation_of(event.checkout().id) % 2 == 1
+    event.checkout().is_some_and(|checkout| operation_of(checkout.id) % 2 == 1)
 }
 
 /// With two partitions, a walk down is a walk up in a mirror: station 1 says what station 0 would.
@@ -124,7 +132,9 @@ fn seen_in_a_mirror(event: Event) -> Event {
     let mirror = |station: Station| Station { partition: 1 - station.partition, is_last: !station.is_last };
     match event {
         Event::StockReserved(checkout, station) => Event::StockReserved(checkout, mirror(station)),
-        Event::StockRefused(checkout, station, reason) => Event::StockRefused(checkout, mirror(station), reason),
+        Event::StockRefused(checkout, station, reason, shortage) => {
+            Event::StockRefused(checkout, mirror(station), reason, shortage)
+        }
         Event::StockWithdrawn(checkout, station) => Event::StockWithdrawn(checkout, mirror(station)),
         other => other,
     }

@@ -1,53 +1,43 @@
 //! What a market starts with and what may happen in it.
 
-use std::{fmt, time::Duration};
+use std::{any::Any, time::Duration};
 
-use contract::{Amount, CheckoutId, ItemId, Line, OrderId, Quantity, UserId};
-use order::Orders;
-use payment::Payment;
+use contract::{Amount, ItemId, Line, OrderId, Quantity, Service, UserId};
 use saga::{Partition, partition_of};
-use stock::Stock;
 
 use crate::{
     Mutant,
     shop::{Operation, Order, Shop},
 };
 
-/// One of the three services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ServiceName {
-    /// Orders.
-    Order,
-    /// Stock.
-    Stock,
-    /// Payment.
-    Payment,
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Order => "order",
-            Self::Stock => "stock",
-            Self::Payment => "payment",
-        })
-    }
-}
-
-/// How many partitions each service has.
+/// How many partitions each service has. Order and user number n live in partition n modulo that; for items see
+/// [`Plan::placement`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partitions {
-    /// Of orders; order number n lives in partition n modulo this.
-    pub order: Partition,
-    /// Of stock; see [`Plan::placement`].
-    pub stock: Partition,
-    /// Of payment; user number n lives in partition n modulo this.
-    pub payment: Partition,
+pub struct Partitions([Partition; Service::ALL.len()]);
+
+impl Partitions {
+    /// As many as `count` says of each service.
+    pub fn new(count: impl FnMut(Service) -> Partition) -> Self {
+        Self(Service::ALL.map(count))
+    }
+
+    /// Those of `service`.
+    #[must_use]
+    pub fn of(&self, service: Service) -> Partition {
+        self.0[service as usize]
+    }
+
+    /// The same with so many of `service`.
+    #[must_use]
+    pub fn with(mut self, service: Service, count: Partition) -> Self {
+        self.0[service as usize] = count;
+        self
+    }
 }
 
 impl Default for Partitions {
     fn default() -> Self {
-        Self { order: 1, stock: 1, payment: 1 }
+        Self::new(|_| 1)
     }
 }
 
@@ -75,13 +65,17 @@ pub struct Plan {
     /// Every event may be delivered again at any time.
     pub redelivery: bool,
     /// Services whose stores lose their tails together; a service that is in none loses nothing.
-    pub domains: Vec<Vec<ServiceName>>,
+    pub domains: Vec<Vec<Service>>,
     /// How many tails may be lost.
     pub crashes_max: u8,
     /// Services of which another writer may take over a partition, and then give it back.
-    pub overtaken: Vec<ServiceName>,
+    pub overtaken: Vec<Service>,
     /// How often.
     pub overtakes_max: u8,
+    /// How many late copies of checkouts may come, each after its checkout was answered.
+    pub copies_max: u8,
+    /// Cancelled attempts of an order that are remembered by name.
+    pub cancelled_max: usize,
     /// The guard that is missing.
     pub mutant: Option<Mutant>,
 }
@@ -102,6 +96,8 @@ impl Default for Plan {
             crashes_max: 0,
             overtaken: Vec::new(),
             overtakes_max: 0,
+            copies_max: 0,
+            cancelled_max: 4,
             mutant: None,
         }
     }
@@ -110,7 +106,7 @@ impl Default for Plan {
 impl Plan {
     /// Which of the [`Self::domains`] a service is in.
     #[must_use]
-    pub fn domain_of(&self, service: ServiceName) -> Option<usize> {
+    pub fn domain_of(&self, service: Service) -> Option<usize> {
         self.domains.iter().position(|domain| domain.contains(&service))
     }
 }
@@ -122,31 +118,49 @@ pub(crate) struct Setup {
     pub(crate) items: Vec<ItemId>,
     pub(crate) users: Vec<UserId>,
     pub(crate) orders: Vec<OrderId>,
-    pub(crate) order: Orders,
-    pub(crate) stock: Stock,
-    pub(crate) payment: Payment,
+    /// In the order of [`Service::ALL`].
+    participants: [Box<dyn Any + Send + Sync>; Service::ALL.len()],
+}
+
+/// What participants are made with.
+pub(crate) struct Knobs {
+    pub(crate) checkout_timeout: Duration,
+    pub(crate) checkouts: order::Metrics,
+    /// See [`Plan::cancelled_max`].
+    pub(crate) cancelled_max: usize,
+    /// See [`Plan::parked_max`].
+    pub(crate) parked_max: usize,
 }
 
 impl Setup {
-    pub(crate) fn new(plan: Plan) -> Self {
-        // Refusing at once is what a queue for nobody does; the mutant only has to change how that is told.
-        let parked_max = if plan.mutant == Some(Mutant::RefusesAtOnce) { 0 } else { plan.parked_max };
-        let Partitions { order, stock, payment } = plan.partitions;
+    /// With the participant that `made` makes for each service.
+    pub(crate) fn new(plan: Plan, made: impl Fn(Service, &Knobs) -> Box<dyn Any + Send + Sync>) -> Self {
+        let knobs = Knobs {
+            checkout_timeout: Duration::from_secs(5),
+            checkouts: order::Metrics::default(),
+            cancelled_max: plan.cancelled_max,
+            // Refusing at once is what a queue for nobody does; the mutant only has to change how that is told.
+            parked_max: if plan.mutant == Some(Mutant::RefusesAtOnce) { 0 } else { plan.parked_max },
+        };
+        let ids = |what: &str, count: usize, service: Service, home: &dyn Fn(usize) -> Partition| {
+            let partitions = plan.partitions.of(service);
+            let id = |number| name(what, number, home(number) % partitions, partitions);
+            (0..count).map(id).collect::<Vec<_>>()
+        };
         let place = |item: usize| plan.placement.get(item).copied().unwrap_or_default();
-        let home = |number: usize, partitions: Partition| (number % usize::from(partitions)) as Partition;
+        let number = |number: usize| number as Partition;
+        let Shop { stock, credit, orders } = &plan.shop;
         Self {
-            items: (0..plan.shop.stock.len()).map(|item| name("item", item, place(item), stock).into()).collect(),
-            users: (0..plan.shop.credit.len())
-                .map(|user| name("user", user, home(user, payment), payment).into())
-                .collect(),
-            orders: (0..plan.shop.orders.len())
-                .map(|number| name("order", number, home(number, order), order).into())
-                .collect(),
-            order: Orders::new(Duration::from_secs(5), order::Metrics::default()),
-            stock: Stock { parked_max },
-            payment: Payment { parked_max },
+            items: ids("item", stock.len(), Service::Stock, &place).into_iter().map(ItemId).collect(),
+            users: ids("user", credit.len(), Service::Payment, &number).into_iter().map(UserId).collect(),
+            orders: ids("order", orders.len(), Service::Order, &number).into_iter().map(OrderId).collect(),
+            participants: Service::ALL.map(|service| made(service, &knobs)),
             plan,
         }
+    }
+
+    pub(crate) fn participant<P: Any>(&self) -> &P {
+        self.participants.iter().find_map(|made| made.downcast_ref()).expect("one is made for each service")
     }
 
     pub(crate) fn operation(&self, operation: usize) -> &Operation {
@@ -169,16 +183,6 @@ fn name(what: &str, number: usize, partition: Partition, partitions: Partition) 
     let mut fitting = candidates.filter(|name| partition_of(name.as_bytes(), partitions) == partition);
     let name = fitting.next().expect("some name belongs to every partition");
     name.parse().expect("letters, digits and dashes make a name")
-}
-
-/// The name that checkout `operation` brings for its attempt.
-pub(crate) fn attempt(operation: usize) -> CheckoutId {
-    CheckoutId::from_random((operation as u128 + 1) << 64)
-}
-
-/// The checkout that began an attempt: its first, or a later one.
-pub(crate) fn operation_of(attempt: CheckoutId) -> usize {
-    usize::try_from((u128::from_be_bytes(attempt.to_bytes()) >> 64) - 1).expect("an attempt of the plan")
 }
 
 pub(crate) fn amount(value: u64) -> Amount {

@@ -62,9 +62,34 @@ pub enum Operation {
         /// How much.
         amount: u64,
     },
+    /// Set an order to one unit of item 0, unpaid, as a bulk command does.
+    RenewOrder {
+        /// Which.
+        order: usize,
+    },
+    /// Set an item's units.
+    RenewItem {
+        /// Of which.
+        item: usize,
+        /// How many.
+        units: u64,
+    },
+    /// Set a user's credit.
+    RenewUser {
+        /// Whose.
+        user: usize,
+        /// How much.
+        credit: u64,
+    },
 }
 
 impl Operation {
+    /// Whether it sets something whatever it was before.
+    #[must_use]
+    pub fn is_renewal(&self) -> bool {
+        matches!(self, Self::RenewOrder { .. } | Self::RenewItem { .. } | Self::RenewUser { .. })
+    }
+
     /// Whether it only looks.
     #[must_use]
     pub fn is_find(&self) -> bool {
@@ -190,6 +215,18 @@ impl Shop {
             }
             Operation::Pay { user, amount } => {
                 take(&mut self.credit[user], amount).map_or(Outcome::NotEnoughCredit, |()| Outcome::Done)
+            }
+            Operation::RenewOrder { order } => {
+                self.orders[order] = Order::new(self.orders[order].user, [(0, 1)]);
+                Outcome::Done
+            }
+            Operation::RenewItem { item, units } => {
+                self.stock[item] = units;
+                Outcome::Done
+            }
+            Operation::RenewUser { user, credit } => {
+                self.credit[user] = credit;
+                Outcome::Done
             }
         }
     }

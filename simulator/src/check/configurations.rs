@@ -1,7 +1,7 @@
 //! The plans that are searched. Letters are families: A one item, B two partitions, C finds, D commands that take, E full
-//! queues, F to J lost tails, K other writers, P patience; what follows a dash is a mutant of the plan before it.
+//! queues, F to J lost tails, K other writers, M late copies, P patience, R bulk commands; what follows a dash is a mutant of the plan before it.
 
-use crate::{Mutant, Operation, Order, Partitions, Plan, ServiceName, Shop};
+use crate::{Mutant, Operation, Order, Partitions, Plan, Service, Shop};
 
 /// How long a search takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Configuration {
 
 use Effort::{Deep, Short};
 use Operation::{Checkout, FindItem, FindOrder, FindUser, Subtract};
-use ServiceName::{Order as OrderService, Payment, Stock};
+use Service::{Order as OrderService, Payment, Stock};
 
 /// All plans, each followed by its mutants.
 #[must_use]
@@ -40,6 +40,8 @@ pub fn configurations() -> Vec<Configuration> {
     takers(&mut list);
     lost_tails(&mut list);
     other_writers(&mut list);
+    late_copies(&mut list);
+    renewals(&mut list);
     list.0
 }
 
@@ -61,6 +63,7 @@ const FIRST: Operation = Checkout { order: 0 };
 const SECOND: Operation = Checkout { order: 1 };
 const UNITS: Operation = FindItem { item: 0 };
 const CREDIT: Operation = FindUser { user: 0 };
+const RENEW_ORDER: Operation = Operation::RenewOrder { order: 0 };
 const TAKE: Operation = Subtract { item: 0, quantity: 1 };
 
 /// Two users want the last unit; the second has no credit.
@@ -126,7 +129,7 @@ fn crossing() -> Plan {
             credit: vec![2, 2],
             orders: vec![Order::new(0, [(0, 1), (1, 1)]), Order::new(1, [(0, 1), (1, 1)])],
         },
-        partitions: Partitions { stock: 2, ..Partitions::default() },
+        partitions: Partitions::default().with(Stock, 2),
         placement: vec![0, 1],
         ..last_unit()
     }
@@ -223,7 +226,7 @@ fn takers(list: &mut List) {
     list.add("P2", Deep, "the same, with deadlines", Plan { deadlines: true, ..patience });
 }
 
-fn loses(services: &[ServiceName], plan: Plan) -> Plan {
+fn loses(services: &[Service], plan: Plan) -> Plan {
     let domains = services.iter().map(|service| vec![*service]).collect();
     Plan { domains, crashes_max: 1, redelivery: false, ..plan }
 }
@@ -297,7 +300,7 @@ fn all_lose(list: &mut List) {
 }
 
 fn other_writers(list: &mut List) {
-    let taken_over = |services: &[ServiceName], plan: Plan| Plan {
+    let taken_over = |services: &[Service], plan: Plan| Plan {
         overtaken: services.to_vec(),
         overtakes_max: 1,
         redelivery: false,
@@ -318,4 +321,48 @@ fn other_writers(list: &mut List) {
         "another writer, and any one service loses its tail",
         loses(&[Stock, Payment, OrderService], any),
     );
+}
+
+/// One order is tried twice in vain, of which it remembers one by name, and could be paid after that: so no copy of
+/// either may begin anything.
+fn late_copies(list: &mut List) {
+    let plan = || Plan {
+        shop: Shop { stock: vec![0], credit: vec![1], orders: vec![Order::new(0, [(0, 1)])] },
+        operations: vec![FIRST, FIRST, Operation::Add { item: 0, quantity: 1 }, FIRST],
+        after: vec![None, None, Some(0), Some(2)],
+        redelivery: false,
+        copies_max: 2,
+        cancelled_max: 1,
+        ..last_unit()
+    };
+    list.add("M1", Short, "one order is tried again and again, and copies come late", plan());
+    list.mutant("M1-1", Short, Mutant::ForgetsFloor, plan());
+    let renewed = || Plan {
+        shop: Shop { stock: vec![1], credit: vec![2], ..plan().shop },
+        operations: vec![FIRST, RENEW_ORDER, Operation::RenewItem { item: 0, units: 1 }, FIRST],
+        after: vec![None, Some(0), Some(1), Some(2)],
+        ..plan()
+    };
+    list.add("M2", Short, "an order is set anew after its checkout, and copies come late", renewed());
+    list.mutant("M2-1", Short, Mutant::ForgetsFloor, renewed());
+    list.add(
+        "M3",
+        Deep,
+        "M1 with deadlines and another writer",
+        Plan { deadlines: true, overtaken: vec![OrderService], overtakes_max: 1, ..plan() },
+    );
+}
+
+/// Bulk commands set what checkouts use.
+fn renewals(list: &mut List) {
+    let order = || Plan { operations: vec![FIRST, SECOND, RENEW_ORDER, FindOrder { order: 0 }], ..last_unit() };
+    list.add("R1", Short, "an order is set anew while it is checked out", order());
+    list.mutant("R1-1", Short, Mutant::RenewsBusy, order());
+    let item = || Plan { operations: vec![FIRST, SECOND, Operation::RenewItem { item: 0, units: 2 }], ..last_unit() };
+    list.add("R2", Short, "an item is set anew while checkouts hold it", item());
+    list.mutant("R2-1", Short, Mutant::RenewsBusy, item());
+    let user = || Plan { operations: vec![FIRST, SECOND, Operation::RenewUser { user: 0, credit: 2 }], ..last_unit() };
+    list.add("R3", Short, "a user is set anew while a checkout holds credit", user());
+    list.mutant("R3-1", Short, Mutant::RenewsBusy, user());
+    list.add("R4", Deep, "the first, with deadlines", Plan { deadlines: true, ..order() });
 }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use saga::Partition;
 
-use crate::ServiceName;
+use crate::Service;
 
 /// Names a partition.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// Of which service.
-    pub service: ServiceName,
+    pub service: Service,
     /// Which.
     pub partition: Partition,
 }
@@ -54,6 +54,8 @@ pub enum Action {
     Crash(usize),
     /// Another writer takes a partition over.
     Overtake(Address),
+    /// A copy of a checkout that was answered comes, and nobody waits for what it is told.
+    Copy(usize),
     /// The first writer notices, loads the partition again and asks again what was not answered.
     Return(Address),
 }

@@ -11,9 +11,7 @@ impl fmt::Debug for Market {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Market")
-            .field("order", &self.order)
-            .field("stock", &self.stock)
-            .field("payment", &self.payment)
+            .field("nodes", &self.nodes)
             .field("history", &self.history)
             .finish_non_exhaustive()
     }
@@ -21,20 +19,17 @@ impl fmt::Debug for Market {
 
 impl PartialEq for Market {
     fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-            && self.stock == other.stock
-            && self.payment == other.payment
+        self.nodes == other.nodes
             && self.history == other.history
-            && (self.crashes, self.overtakes, self.gap) == (other.crashes, other.overtakes, other.gap)
+            && (self.crashes, self.overtakes, self.copies, self.gap)
+                == (other.crashes, other.overtakes, other.copies, other.gap)
     }
 }
 
 impl Hash for Market {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.order.hash(hasher);
-        self.stock.hash(hasher);
-        self.payment.hash(hasher);
+        self.nodes.hash(hasher);
         self.history.hash(hasher);
-        (self.crashes, self.overtakes, self.gap).hash(hasher);
+        (self.crashes, self.overtakes, self.copies, self.gap).hash(hasher);
     }
 }

@@ -23,6 +23,9 @@ pub(crate) use seat::Seat;
 /// Replies that leave, by operation.
 pub(crate) type Answers = Vec<(usize, Outcome)>;
 
+/// A request whose answer nobody waits for.
+const NOBODY: RequestId = RequestId(u64::MAX);
+
 /// Time stands still in a market: deadlines pass when the schedule says so.
 const NOW: Timestamp = Timestamp(0);
 
@@ -39,7 +42,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     fn note(&mut self, event: &Event) {
-        let checkout = event.checkout().id;
+        let Some(checkout) = event.checkout().map(|checkout| checkout.id) else { return };
         let broken = match event {
             Event::CheckoutStarted(_) => {
                 (!self.started.insert(checkout)).then_some("an attempt was begun a second time")
@@ -122,7 +125,7 @@ impl<P: Role> Node<P> {
         };
         let mut node = Self { state, seen: Seen::default() };
         for command in P::initial(setup, partition) {
-            node.run(setup, Input::Command { request: RequestId(u64::MAX), command: &command });
+            node.run(setup, Input::Command { request: NOBODY, command: &command });
         }
         let loses = setup.plan.domain_of(P::SERVICE).is_some();
         node.state.durable = loses.then(|| Arc::clone(&node.state.stored));
@@ -140,22 +143,25 @@ impl<P: Role> Node<P> {
     /// Runs the participant's step on the records.
     fn run(&mut self, setup: &Setup, input: Input<'_, P>) -> saga::Outcome<Event, P::Reply> {
         let partition = self.state.partition;
-        let partitions = super::partitions(setup, P::SERVICE);
+        let partitions = setup.plan.partitions.of(P::SERVICE);
         let stored = self.stored();
         let records = std::mem::take(&mut stored.records);
-        let participant = P::participant(setup).clone();
+        let participant = setup.participant::<P>().clone();
         let mut solo = Solo::new(participant, partition, partitions).with_records(records);
         let outcome = solo.step(input, NOW);
         stored.records = solo.into_records();
         if setup.plan.mutant == Some(Mutant::ForgetsEarlyCancel) {
             stored.records.retain(|(_, record)| !P::is_tombstone(record));
         }
+        if setup.plan.mutant == Some(Mutant::ForgetsFloor) {
+            stored.records.iter_mut().for_each(|(_, record)| P::forget_floor(record));
+        }
         outcome
     }
 
     /// Runs the step, and puts what comes out of it where it goes.
     fn step(&mut self, setup: &Setup, input: Input<'_, P>) -> Answers {
-        let saga::Outcome { events, replies, notes } = self.run(setup, input);
+        let saga::Outcome { events, replies, notes, .. } = self.run(setup, input);
         let mut seen = self.seen;
         let stored = self.stored();
         for note in notes {
@@ -170,9 +176,11 @@ impl<P: Role> Node<P> {
                 None => Some(event),
             };
             if let Some(event) = event {
-                seen.event(&event);
+                seen.note(event.name());
                 stored.facts.note(&event);
-                stored.log.append(event);
+                if !event.is_only_observed() {
+                    stored.log.append(without_numbers(event));
+                }
             }
         }
         self.seen = seen;
@@ -182,6 +190,13 @@ impl<P: Role> Node<P> {
             self.answer(setup, usize::try_from(request).expect("an operation's number"), outcome);
         }
         self.release(setup)
+    }
+
+    fn put(&mut self, key: P::Key, record: P::Record) {
+        let records = &mut self.stored().records;
+        records.retain(|(other, _)| *other != key);
+        records.push((key, record));
+        records.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     }
 
     fn answer(&mut self, setup: &Setup, operation: usize, outcome: Outcome) {
@@ -250,8 +265,18 @@ impl<P: Role> Node<P> {
 
     /// Whether an event would wait in this partition's queue for ever, were it to leave the cancel unheard.
     fn is_parked(&self, event: &Event) -> bool {
-        let Some((key, is_parked)) = P::parked(event.checkout().id) else { return false };
-        self.records().iter().any(|(other, record)| *other == key && is_parked(record))
+        let Some(checkout) = event.checkout() else { return false };
+        self.records().iter().any(|(key, record)| P::is_parked(key, record, checkout.id))
+    }
+}
+
+/// What nobody acts upon is left out of the logs: states that differ in it alone are one.
+fn without_numbers(event: Event) -> Event {
+    match event {
+        Event::CheckoutCancelled(checkout, reason, _) => Event::CheckoutCancelled(checkout, reason, None),
+        Event::StockRefused(checkout, station, reason, _) => Event::StockRefused(checkout, station, reason, None),
+        Event::PaymentRefused(checkout, reason, _) => Event::PaymentRefused(checkout, reason, None),
+        other => other,
     }
 }
 

@@ -3,26 +3,34 @@
 
 use std::hash::Hash;
 
-use contract::{CheckoutId, Event, Reason};
+use contract::{CheckoutId, Event, Reason, Service};
 use order::{Order, OrderKey, Orders, Stage};
 use payment::{Payment, PaymentKey, PaymentRecord};
 use saga::{
     Participant, Partition,
-    hold::{Hold, Pool},
+    hold::{Hold, Key, Pool},
 };
 use stock::{Stock, StockKey, StockRecord};
 
 use crate::{
+    attempt::attempt,
     mutant::{Mutant, walks_down},
-    plan::{ServiceName, Setup, amount, attempt, quantity},
-    shop::{Operation, Outcome},
+    plan::{Knobs, Plan, Setup, amount, quantity},
+    shop::{Operation, Outcome, Shop},
 };
 
 /// A participant of the market.
 pub(crate) trait Role: Participant<Event = Event, Record: Eq + Hash> + Clone {
-    const SERVICE: ServiceName;
+    const SERVICE: Service;
 
-    fn participant(setup: &Setup) -> &Self;
+    /// The participant that ships, with these settings.
+    fn made_with(knobs: &Knobs) -> Self;
+
+    /// The records of all that the plan names, each with the name by which its partition is chosen.
+    fn keys(setup: &Setup) -> Vec<(Self::Key, &str)>;
+
+    /// Notes what a record says of the books.
+    fn note_books(setup: &Setup, key: &Self::Key, record: &Self::Record, books: &mut Shop);
 
     /// The command that puts the plan's part of partition `partition` in place.
     fn initial(setup: &Setup, partition: Partition) -> Vec<Self::Command>;
@@ -45,9 +53,17 @@ pub(crate) trait Role: Participant<Event = Event, Record: Eq + Hash> + Clone {
         false
     }
 
-    /// The record of a checkout, where that is parked.
-    fn parked(_: CheckoutId) -> Option<ParkedTest<Self>> {
+    /// What a bulk command makes of the record that it sets, if nobody looks what was there.
+    fn renewed(_: &Setup, _operation: usize) -> Option<(Self::Key, Self::Record)> {
         None
+    }
+
+    /// Forgets until when requests have begun what is forgotten.
+    fn forget_floor(_: &mut Self::Record) {}
+
+    /// Whether this is the record of a checkout that waits.
+    fn is_parked(_: &Self::Key, _: &Self::Record, _: CheckoutId) -> bool {
+        false
     }
 
     /// Whether this is the key of the pool of an item or user of this name.
@@ -61,42 +77,92 @@ pub(crate) trait Role: Participant<Event = Event, Record: Eq + Hash> + Clone {
     }
 }
 
-/// Where a checkout's record is, and whether it says that the checkout waits.
-pub(crate) type ParkedTest<P> = (<P as Participant>::Key, fn(&<P as Participant>::Record) -> bool);
+/// A plan with the participants that ship.
+pub(crate) fn set_up(plan: Plan) -> Setup {
+    Setup::new(plan, |service, knobs| contract::of!(service, P => Box::new(P::made_with(knobs)) as _))
+}
+
+/// What is the same for all whose records are pools.
+macro_rules! of_holder {
+    () => {
+        fn pool(record: &Self::Record) -> Option<&Pool<CheckoutId>> {
+            record.pool()
+        }
+
+        fn is_open(record: &Self::Record) -> bool {
+            record.pool().is_none_or(|pool| pool.is_busy() || pool.held() > 0)
+        }
+
+        fn is_tombstone(record: &Self::Record) -> bool {
+            matches!(record.hold(), Some(Hold::Tombstone))
+        }
+
+        fn is_parked(key: &Self::Key, record: &Self::Record, checkout: CheckoutId) -> bool {
+            *key == Key::Saga(checkout) && matches!(record.hold(), Some(Hold::Parked { .. }))
+        }
+
+        fn is_named(key: &Self::Key, name: &str) -> bool {
+            matches!(key, Key::Account(account) if account.as_str() == name)
+        }
+    };
+}
 
 /// The service that an operation is for, and the partition, as a number of the thing it is about.
-pub(crate) fn service_of(operation: &Operation) -> ServiceName {
+pub(crate) fn service_of(operation: &Operation) -> Service {
     match operation {
-        Operation::Checkout { .. } | Operation::FindOrder { .. } | Operation::AddItem { .. } => ServiceName::Order,
-        Operation::FindItem { .. } | Operation::Add { .. } | Operation::Subtract { .. } => ServiceName::Stock,
-        Operation::FindUser { .. } | Operation::AddFunds { .. } | Operation::Pay { .. } => ServiceName::Payment,
+        Operation::Checkout { .. }
+        | Operation::FindOrder { .. }
+        | Operation::AddItem { .. }
+        | Operation::RenewOrder { .. } => Service::Order,
+        Operation::FindItem { .. }
+        | Operation::Add { .. }
+        | Operation::Subtract { .. }
+        | Operation::RenewItem { .. } => Service::Stock,
+        Operation::FindUser { .. }
+        | Operation::AddFunds { .. }
+        | Operation::Pay { .. }
+        | Operation::RenewUser { .. } => Service::Payment,
     }
 }
 
 /// The name by which the partition of an operation is chosen.
 pub(crate) fn name_of<'a>(setup: &'a Setup, operation: &Operation) -> &'a str {
     match *operation {
-        Operation::Checkout { order } | Operation::FindOrder { order } | Operation::AddItem { order, .. } => {
-            setup.orders[order].as_str()
-        }
-        Operation::FindItem { item } | Operation::Add { item, .. } | Operation::Subtract { item, .. } => {
-            setup.items[item].as_str()
-        }
-        Operation::FindUser { user } | Operation::AddFunds { user, .. } | Operation::Pay { user, .. } => {
-            setup.users[user].as_str()
-        }
+        Operation::Checkout { order }
+        | Operation::FindOrder { order }
+        | Operation::AddItem { order, .. }
+        | Operation::RenewOrder { order } => setup.orders[order].as_str(),
+        Operation::FindItem { item }
+        | Operation::Add { item, .. }
+        | Operation::Subtract { item, .. }
+        | Operation::RenewItem { item, .. } => setup.items[item].as_str(),
+        Operation::FindUser { user }
+        | Operation::AddFunds { user, .. }
+        | Operation::Pay { user, .. }
+        | Operation::RenewUser { user, .. } => setup.users[user].as_str(),
     }
 }
 
 impl Role for Orders {
-    const SERVICE: ServiceName = ServiceName::Order;
+    const SERVICE: Service = Service::Order;
 
-    fn participant(setup: &Setup) -> &Self {
-        &setup.order
+    fn made_with(knobs: &Knobs) -> Self {
+        Self::new(knobs.checkout_timeout, knobs.checkouts.clone()).with_cancelled_max(knobs.cancelled_max)
+    }
+
+    fn keys(setup: &Setup) -> Vec<(OrderKey, &str)> {
+        setup.orders.iter().map(|order| (OrderKey(order.clone()), order.as_str())).collect()
+    }
+
+    fn note_books(setup: &Setup, key: &OrderKey, record: &Order, books: &mut Shop) {
+        let Some(number) = setup.orders.iter().position(|order| *order == key.0) else { return };
+        let line = |line: &contract::Line| (setup.item_number(&line.item), line.quantity.get());
+        books.orders[number].paid = record.stage == Stage::Paid;
+        books.orders[number].lines = record.lines.iter().map(line).collect();
     }
 
     fn initial(setup: &Setup, partition: Partition) -> Vec<order::Command> {
-        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.order);
+        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.of(Self::SERVICE));
         let orders = setup.orders.iter().zip(&setup.plan.shop.orders);
         let new = orders.filter(|(id, _)| home(id.as_str()) == partition).map(|(id, order)| order::NewOrder {
             order: id.clone(),
@@ -114,7 +180,18 @@ impl Role for Orders {
                 let made = records.iter().find(|(key, _)| key.0 == order).map_or(0, |(_, record)| record.attempts);
                 // The step adds the count again, and so takes it away.
                 let count = if setup.plan.mutant == Some(Mutant::ReusesAttempt) { made } else { 0 };
-                order::Command::Checkout { order, attempt: attempt(operation).after_attempts(count) }
+                let attempt = attempt(operation).after_attempts(count);
+                // By clocks that agree with no order of arrival.
+                order::Command::Checkout { order, attempt, asked: operation as u64 + 1 }
+            }
+            Operation::RenewOrder { order } => {
+                let new = order::NewOrder {
+                    order: setup.orders[order].clone(),
+                    user: setup.users[setup.plan.shop.orders[order].user].clone(),
+                    lines: setup.lines(&crate::Order::new(0, [(0, 1)])),
+                    total_cost: amount(1),
+                };
+                order::Command::Initialise { orders: vec![new] }
             }
             Operation::FindOrder { order } => order::Command::Find { order: setup.orders[order].clone() },
             Operation::AddItem { order, item, quantity: units } => order::Command::AddItem {
@@ -137,6 +214,7 @@ impl Role for Orders {
             order::Reply::InCheckout => Outcome::InCheckout,
             order::Reply::Paid => Outcome::Paid,
             order::Reply::Empty => Outcome::Empty,
+            order::Reply::Late { .. } => Outcome::Busy,
             order::Reply::Cancelled(reason) => match reason {
                 Reason::OutOfStock { item } => Outcome::OutOfStock(setup.item_number(item)),
                 Reason::NotEnoughCredit => Outcome::NotEnoughCredit,
@@ -154,17 +232,38 @@ impl Role for Orders {
     fn is_open(order: &Order) -> bool {
         matches!(order.stage, Stage::InCheckout(_)) || !order.waiting.is_empty()
     }
+
+    fn renewed(setup: &Setup, operation: usize) -> Option<(OrderKey, Order)> {
+        let Operation::RenewOrder { order } = *setup.operation(operation) else { return None };
+        let user = setup.users[setup.plan.shop.orders[order].user].clone();
+        let lines = setup.lines(&crate::Order::new(0, [(0, 1)]));
+        let key = OrderKey(setup.orders[order].clone());
+        Some((key, Order { lines, total_cost: amount(1), ..Order::new(user) }))
+    }
+
+    fn forget_floor(order: &mut Order) {
+        order.floor = 0;
+    }
 }
 
 impl Role for Stock {
-    const SERVICE: ServiceName = ServiceName::Stock;
+    const SERVICE: Service = Service::Stock;
 
-    fn participant(setup: &Setup) -> &Self {
-        &setup.stock
+    fn made_with(knobs: &Knobs) -> Self {
+        Self { parked_max: knobs.parked_max }
+    }
+
+    fn keys(setup: &Setup) -> Vec<(StockKey, &str)> {
+        setup.items.iter().map(|item| (Key::Account(item.clone()), item.as_str())).collect()
+    }
+
+    fn note_books(setup: &Setup, key: &StockKey, record: &StockRecord, books: &mut Shop) {
+        let (Key::Account(item), Some(pool)) = (key, record.pool()) else { return };
+        books.stock[setup.item_number(item)] = pool.total();
     }
 
     fn initial(setup: &Setup, partition: Partition) -> Vec<stock::Command> {
-        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.stock);
+        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.of(Self::SERVICE));
         let items = setup.items.iter().zip(&setup.plan.shop.stock);
         let here = items.filter(|(id, _)| home(id.as_str()) == partition);
         here.map(|(id, units)| stock::Command::Initialise {
@@ -183,6 +282,9 @@ impl Role for Stock {
             Operation::Subtract { item, quantity } => {
                 stock::Command::Subtract { item: id(item), amount: amount(quantity) }
             }
+            Operation::RenewItem { item, units } => {
+                stock::Command::Initialise { items: vec![id(item)], stock: amount(units), price: amount(1) }
+            }
             ref other => unreachable!("not for the stock service: {other:?}"),
         }
     }
@@ -199,31 +301,12 @@ impl Role for Stock {
         }
     }
 
-    fn pool(record: &StockRecord) -> Option<&Pool<CheckoutId>> {
-        match record {
-            StockRecord::Item(item) => Some(&item.pool),
-            StockRecord::Hold(_) => None,
-        }
-    }
+    of_holder!();
 
-    fn is_open(record: &StockRecord) -> bool {
-        match record {
-            StockRecord::Item(item) => item.pool.is_busy() || item.pool.held() > 0,
-            StockRecord::Hold(_) => true,
-        }
-    }
-
-    fn is_tombstone(record: &StockRecord) -> bool {
-        matches!(record, StockRecord::Hold(Hold::Tombstone))
-    }
-
-    fn parked(checkout: CheckoutId) -> Option<ParkedTest<Self>> {
-        let is_parked = |record: &StockRecord| matches!(record, StockRecord::Hold(Hold::Parked { .. }));
-        Some((StockKey::Checkout(checkout), is_parked))
-    }
-
-    fn is_named(key: &StockKey, name: &str) -> bool {
-        matches!(key, StockKey::Item(item) if item.as_str() == name)
+    fn renewed(setup: &Setup, operation: usize) -> Option<(StockKey, StockRecord)> {
+        let Operation::RenewItem { item, units } = *setup.operation(operation) else { return None };
+        let key = StockKey::Account(setup.items[item].clone());
+        Some((key, StockRecord::Account(stock::Item { price: amount(1), pool: Pool::new(units) })))
     }
 
     fn mirrored(setup: &Setup, event: &Event, partition: Partition) -> Partition {
@@ -233,14 +316,24 @@ impl Role for Stock {
 }
 
 impl Role for Payment {
-    const SERVICE: ServiceName = ServiceName::Payment;
+    const SERVICE: Service = Service::Payment;
 
-    fn participant(setup: &Setup) -> &Self {
-        &setup.payment
+    fn made_with(knobs: &Knobs) -> Self {
+        Self { parked_max: knobs.parked_max }
+    }
+
+    fn keys(setup: &Setup) -> Vec<(PaymentKey, &str)> {
+        setup.users.iter().map(|user| (Key::Account(user.clone()), user.as_str())).collect()
+    }
+
+    fn note_books(setup: &Setup, key: &PaymentKey, record: &PaymentRecord, books: &mut Shop) {
+        let (Key::Account(user), Some(pool)) = (key, record.pool()) else { return };
+        let number = setup.users.iter().position(|other| other == user).expect("a user of the plan");
+        books.credit[number] = pool.total();
     }
 
     fn initial(setup: &Setup, partition: Partition) -> Vec<payment::Command> {
-        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.payment);
+        let home = |name: &str| saga::partition_of(name.as_bytes(), setup.plan.partitions.of(Self::SERVICE));
         let users = setup.users.iter().zip(&setup.plan.shop.credit);
         let here = users.filter(|(id, _)| home(id.as_str()) == partition);
         here.map(|(id, credit)| payment::Command::Initialise { users: vec![id.clone()], credit: amount(*credit) })
@@ -255,6 +348,9 @@ impl Role for Payment {
                 payment::Command::AddFunds { user: id(user), amount: amount(credit) }
             }
             Operation::Pay { user, amount: credit } => payment::Command::Pay { user: id(user), amount: amount(credit) },
+            Operation::RenewUser { user, credit } => {
+                payment::Command::Initialise { users: vec![id(user)], credit: amount(credit) }
+            }
             ref other => unreachable!("not for the payment service: {other:?}"),
         }
     }
@@ -271,30 +367,10 @@ impl Role for Payment {
         }
     }
 
-    fn pool(record: &PaymentRecord) -> Option<&Pool<CheckoutId>> {
-        match record {
-            PaymentRecord::User(pool) => Some(pool),
-            PaymentRecord::Hold(_) => None,
-        }
-    }
+    of_holder!();
 
-    fn is_open(record: &PaymentRecord) -> bool {
-        match record {
-            PaymentRecord::User(pool) => pool.is_busy() || pool.held() > 0,
-            PaymentRecord::Hold(_) => true,
-        }
-    }
-
-    fn is_tombstone(record: &PaymentRecord) -> bool {
-        matches!(record, PaymentRecord::Hold(Hold::Tombstone))
-    }
-
-    fn parked(checkout: CheckoutId) -> Option<ParkedTest<Self>> {
-        let is_parked = |record: &PaymentRecord| matches!(record, PaymentRecord::Hold(Hold::Parked { .. }));
-        Some((PaymentKey::Checkout(checkout), is_parked))
-    }
-
-    fn is_named(key: &PaymentKey, name: &str) -> bool {
-        matches!(key, PaymentKey::User(user) if user.as_str() == name)
+    fn renewed(setup: &Setup, operation: usize) -> Option<(PaymentKey, PaymentRecord)> {
+        let Operation::RenewUser { user, credit } = *setup.operation(operation) else { return None };
+        Some((PaymentKey::Account(setup.users[user].clone()), PaymentRecord::Account(Pool::new(credit))))
     }
 }

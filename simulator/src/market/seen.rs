@@ -1,9 +1,7 @@
 //! What happened at least once on the way to a state: shows that a set of schedules reached what it is there for.
 
-use contract::Event;
-
 /// The events, and what the holds note.
-const MARKS: [&str; 15] = [
+const MARKS: [&str; 19] = [
     "CheckoutStarted",
     "CheckoutCompleted",
     "CheckoutCancelled",
@@ -12,6 +10,10 @@ const MARKS: [&str; 15] = [
     "StockWithdrawn",
     "PaymentAuthorized",
     "PaymentRefused",
+    "StockParked",
+    "PaymentParked",
+    "StockChanged",
+    "CreditChanged",
     "parked",
     "unparked",
     "committed",
@@ -23,26 +25,13 @@ const MARKS: [&str; 15] = [
 
 /// A set of marks. It is no part of a state: two ways to one state may have seen different things.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen(u16);
+pub(crate) struct Seen(u32);
 
 impl Seen {
     pub(crate) fn note(&mut self, mark: &str) {
         if let Some(place) = MARKS.iter().position(|other| *other == mark) {
             self.0 |= 1 << place;
         }
-    }
-
-    pub(crate) fn event(&mut self, event: &Event) {
-        self.note(match event {
-            Event::CheckoutStarted(_) => "CheckoutStarted",
-            Event::CheckoutCompleted(_) => "CheckoutCompleted",
-            Event::CheckoutCancelled(..) => "CheckoutCancelled",
-            Event::StockReserved(..) => "StockReserved",
-            Event::StockRefused(..) => "StockRefused",
-            Event::StockWithdrawn(..) => "StockWithdrawn",
-            Event::PaymentAuthorized(_) => "PaymentAuthorized",
-            Event::PaymentRefused(..) => "PaymentRefused",
-        });
     }
 
     pub(crate) fn marks(self) -> impl Iterator<Item = &'static str> {

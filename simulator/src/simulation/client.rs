@@ -8,20 +8,14 @@ use std::{
 
 use contract::CheckoutId;
 use order::Orders;
-use payment::Payment;
-use saga::{CallError, CallOptions, Handle, IdempotencyKey};
-use stock::Stock;
+use saga::{CallError, CallOptions, Handle, IdempotencyKey, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
-    climate::FaultKind,
-    connection::wait,
-    process::Desks,
-    random::Random,
-    world::{World, lock},
+    climate::FaultKind, connection::wait, desks::Desks, lock::lock, random::Random, replica::EPOCH_MS, world::World,
 };
 use crate::{
-    History, ServiceName,
+    History, Service,
     market::role::{self, Role},
     plan::Setup,
     shop::{Operation, Outcome},
@@ -64,26 +58,59 @@ impl Round {
 /// What became of one message.
 type Heard = Result<Outcome, CallError>;
 
+/// What the copies of a request have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copies {
+    /// Nothing: there must be none.
+    None,
+    /// The client's key.
+    Key,
+    /// As a gateway makes them, of a checkout: the name of the attempt, and when it was asked.
+    Attempt(u64),
+}
+
+fn copies_of(world: &World, asked: &Operation, random: &mut Random) -> Copies {
+    if asked.is_find() {
+        return Copies::None;
+    }
+    if random.in_thousand(600) {
+        return Copies::Key;
+    }
+    let is_checkout = matches!(asked, Operation::Checkout { .. });
+    if is_checkout && random.in_thousand(700) {
+        world.reach("copies of a checkout");
+        let now = EPOCH_MS.unsigned_abs() + u64::try_from(world.now().as_millis()).expect("runs last hours");
+        return Copies::Attempt(now);
+    }
+    Copies::None
+}
+
 /// Whether the same request with the same key gets this answer again.
 fn is_final(outcome: &Outcome) -> bool {
     !matches!(outcome, Outcome::Busy | Outcome::InCheckout)
 }
 
-/// Sends an operation until it is answered, or, where it has no key, until it may have arrived.
-pub(crate) async fn perform(world: Arc<World>, round: Arc<Round>, operation: usize, random: &mut Random) {
+/// Sends an operation until it is answered, or, where it has no key, until it may have arrived. Returns what the client is
+/// told, whether or not that binds all copies of the request.
+pub(crate) async fn perform(
+    world: Arc<World>,
+    round: Arc<Round>,
+    operation: usize,
+    random: &mut Random,
+) -> Option<Outcome> {
     let asked = round.setup.operation(operation).clone();
-    let has_key = !asked.is_find() && random.in_thousand(700);
+    let copies = copies_of(&world, &asked, random);
     let begun = world.now();
     lock(&round.history).begin(operation);
     world.note(format_args!("client asks {operation}: {asked:?}"));
     let mut sent = 0;
     let outcome = loop {
-        let repeats = has_key && random.in_thousand(world.rate(FaultKind::RequestsRepeated));
-        let mut heard = send(&world, &round, operation, sent, has_key, random);
+        let repeats = copies != Copies::None && random.in_thousand(world.rate(FaultKind::RequestsRepeated));
+        let mut heard = send(&world, &round, operation, sent, copies, random);
         sent += 1;
         if repeats {
             world.reach("request repeated");
-            drop(send(&world, &round, operation, sent, has_key, random));
+            drop(send(&world, &round, operation, sent, copies, random));
             sent += 1;
         }
         let patience = world.climate.checkout_timeout + world.climate.patience + GRACE;
@@ -95,11 +122,11 @@ pub(crate) async fn perform(world: Arc<World>, round: Arc<Round>, operation: usi
             Ok(Ok(Err(CallError::Unavailable | CallError::Moved))) => world.reach("answer: unavailable"),
             Ok(Ok(Err(CallError::KeyReused))) => {
                 world.breaks(format!("operation {operation} is told that its key is another's"));
-                return;
+                return None;
             }
             Ok(Ok(Err(CallError::Unknown)) | Err(_)) | Err(_) => {
                 world.reach("answer lost, outcome unknown");
-                if !has_key {
+                if copies == Copies::None {
                     break None;
                 }
             }
@@ -107,16 +134,17 @@ pub(crate) async fn perform(world: Arc<World>, round: Arc<Round>, operation: usi
         wait(random.wait(100)).await;
     };
     world.note(format_args!("client is told {operation}: {outcome:?}"));
-    let Some(outcome) = outcome else { return };
+    let outcome = outcome?;
     if sent > 1 && !is_final(&outcome) {
         // A copy of the request may still be under way, and is not bound by this answer.
-        return;
+        return Some(outcome);
     }
     if sent > 1 {
         world.reach("answered after a repetition");
     }
     lock(&round.times).insert(operation, (begun, world.now()));
-    lock(&round.history).end(operation, outcome);
+    lock(&round.history).end(operation, outcome.clone());
+    Some(outcome)
 }
 
 /// Sends one message to some replica; the answer comes through the channel, if it comes.
@@ -125,7 +153,7 @@ fn send(
     round: &Arc<Round>,
     operation: usize,
     tries: u64,
-    has_key: bool,
+    copies: Copies,
     random: &mut Random,
 ) -> oneshot::Receiver<Heard> {
     let replica = random.pick(&world.serving(role::service_of(round.setup.operation(operation))));
@@ -149,14 +177,14 @@ fn send(
                 let ended = addressed.ended();
                 let told = tokio::select! {
                     biased;
-                    told = ask(&world, &desks, &round, operation, tries, has_key) => told,
+                    told = ask(&world, (&desks, addressed.now()), &round, operation, tries, copies) => told,
                     () = addressed.gone(ended) => Err(CallError::Unknown),
                 };
                 addressed.thawed().await;
                 told
             }
         };
-        compare(&world, &round, operation, has_key, &told);
+        compare(&world, &round, operation, copies, &told);
         wait(back).await;
         if !is_unheard && !addressed.is_isolated() {
             // A client that is gone needs no answer.
@@ -168,9 +196,9 @@ fn send(
 }
 
 /// All answers to one request with a key are the same.
-fn compare(world: &World, round: &Round, operation: usize, has_key: bool, told: &Heard) {
+fn compare(world: &World, round: &Round, operation: usize, copies: Copies, told: &Heard) {
     let Ok(outcome) = told else { return };
-    if !has_key || !is_final(outcome) {
+    if copies != Copies::Key || !is_final(outcome) {
         return;
     }
     let mut answers = lock(&round.answers);
@@ -184,30 +212,63 @@ fn compare(world: &World, round: &Round, operation: usize, has_key: bool, told: 
 }
 
 /// Asks a replica, once the message is there.
-async fn ask(world: &World, desks: &Desks, round: &Round, operation: usize, tries: u64, has_key: bool) -> Heard {
+async fn ask(
+    world: &World,
+    (desks, now): (&Desks, Timestamp),
+    round: &Round,
+    operation: usize,
+    tries: u64,
+    copies: Copies,
+) -> Heard {
     let setup = &round.setup;
     let asked = setup.operation(operation);
-    let key = has_key.then(|| IdempotencyKey {
+    let key = (copies == Copies::Key).then(|| IdempotencyKey {
         key: format!("{}-{operation}", round.number).into(),
         fingerprint: saga::fingerprint([format!("{asked:?}").as_bytes()]),
         retention: None,
     });
     let patience = Some(world.climate.patience);
     match role::service_of(asked) {
-        ServiceName::Order => {
+        Service::Order => {
             let mut command = Orders::command(setup, operation, &[]);
-            if let order::Command::Checkout { attempt, .. } = &mut command {
-                *attempt = round.attempt(operation, tries);
+            if let order::Command::Checkout { attempt, asked, .. } = &mut command {
+                (*attempt, *asked) = match copies {
+                    Copies::Attempt(first_asked) => (round.attempt(operation, 0), first_asked),
+                    Copies::Key | Copies::None => (round.attempt(operation, tries), now.0),
+                };
             }
-            call(desks.order.as_ref(), setup, asked, command, CallOptions { key, patience: None }).await
+            let options = CallOptions { key, patience: None };
+            if matches!((&command, copies), (order::Command::Checkout { .. }, Copies::Attempt(_))) {
+                return call(desks.of::<Orders>(), setup, asked, command, options).await;
+            }
+            check_out(world, desks, setup, asked, command, options).await
         }
-        ServiceName::Stock => {
-            let command = Stock::command(setup, operation, &[]);
-            call(desks.stock.as_ref(), setup, asked, command, CallOptions { key, patience }).await
-        }
-        ServiceName::Payment => {
-            let command = Payment::command(setup, operation, &[]);
-            call(desks.payment.as_ref(), setup, asked, command, CallOptions { key, patience }).await
+        service => contract::of!(service, P => {
+            let command = P::command(setup, operation, &[]);
+            call(desks.of::<P>(), setup, asked, command, CallOptions { key, patience }).await
+        }),
+    }
+}
+
+/// As the route does: whoever asked alone, and too late for what the order remembers, asks anew.
+async fn check_out(
+    world: &World,
+    desks: &Desks,
+    setup: &Setup,
+    asked: &Operation,
+    mut command: order::Command,
+    options: CallOptions,
+) -> Heard {
+    let handle = desks.of::<Orders>().ok_or(CallError::Stopped)?;
+    let partition = handle.partition_of(role::name_of(setup, asked).as_bytes());
+    loop {
+        let reply = handle.call(partition, command.clone(), options.clone()).await?;
+        match command.asked_anew(&reply) {
+            Some(anew) => {
+                world.reach("asked anew");
+                command = anew;
+            }
+            None => return Ok(Orders::outcome(setup, &reply)),
         }
     }
 }
@@ -228,27 +289,20 @@ async fn call<P: Role>(
 /// Asks a replica without a network in between: `None` where it gives no answer.
 pub(crate) async fn ask_directly(world: &World, replica: usize, round: &Round, operation: usize) -> Option<Outcome> {
     let desks = world.replicas[replica].desks()?;
-    ask(world, &desks, round, operation, 0, false).await.ok()
+    let desks = (&desks, world.replicas[replica].now());
+    ask(world, desks, round, operation, 0, Copies::None).await.ok()
 }
 
 /// Puts the plan's books in place, through any replica that answers.
 pub(crate) async fn initialise(world: &World, setup: &Setup) {
-    async fn put<P: Role>(
-        world: &World,
-        setup: &Setup,
-        partitions: u16,
-        desk: impl Fn(&Desks) -> Option<&Handle<P>>,
-        is_done: impl Fn(&P::Reply) -> bool,
-    ) where
-        P::Command: Clone,
-    {
-        for partition in 0..partitions {
+    async fn put<P: Role<Command: Clone>>(world: &World, setup: &Setup) {
+        for partition in 0..setup.plan.partitions.of(P::SERVICE) {
             for command in P::initial(setup, partition) {
                 for replica in (0..world.replicas.len()).cycle() {
                     let desks = world.replicas[replica].desks();
-                    if let Some(handle) = desks.as_ref().and_then(&desk)
+                    if let Some(handle) = desks.as_ref().and_then(Desks::of::<P>)
                         && let Ok(reply) = handle.call(partition, command.clone(), CallOptions::default()).await
-                        && is_done(&reply)
+                        && P::outcome(setup, &reply) == Outcome::Done
                     {
                         break;
                     }
@@ -257,11 +311,7 @@ pub(crate) async fn initialise(world: &World, setup: &Setup) {
             }
         }
     }
-    let partitions = setup.plan.partitions;
-    let done = |reply: &order::Reply| *reply == order::Reply::Done;
-    put::<Orders>(world, setup, partitions.order, |desks| desks.order.as_ref(), done).await;
-    let done = |reply: &stock::Reply| *reply == stock::Reply::Done;
-    put::<Stock>(world, setup, partitions.stock, |desks| desks.stock.as_ref(), done).await;
-    let done = |reply: &payment::Reply| *reply == payment::Reply::Done;
-    put::<Payment>(world, setup, partitions.payment, |desks| desks.payment.as_ref(), done).await;
+    for service in Service::ALL {
+        contract::of!(service, P => put::<P>(world, setup).await);
+    }
 }

@@ -69,6 +69,9 @@ faults! {
     KillAtCall = "kill-at-call",
     /// A replica is stopped in good order and started again.
     Restart = "restart",
+    /// A replica is stopped in good order and stays away, for a while or until the next round, as long as another of its
+    /// service is there.
+    Leave = "leave",
     /// A replica does nothing for a while, and then goes on.
     Freeze = "freeze",
     /// Nothing gets from one replica to another for a while.
@@ -101,10 +104,15 @@ pub(crate) struct Climate {
     pub(crate) checkout_timeout: Duration,
     pub(crate) patience: Duration,
     pub(crate) parked_max: usize,
+    /// Cancelled attempts that an order remembers by name.
+    pub(crate) cancelled_max: usize,
     pub(crate) batch_inputs_max: usize,
     pub(crate) requests_waiting_max: usize,
     pub(crate) deliveries_waiting_max: usize,
     pub(crate) records_in_memory_max: usize,
+    /// Writers of a partition, and commits whose fate is not known, that are told apart.
+    pub(crate) writers_max: usize,
+    pub(crate) doubts_max: usize,
     pub(crate) tick: Duration,
     pub(crate) poll: Duration,
     /// The usual delays in milliseconds, at most.
@@ -118,15 +126,10 @@ impl Climate {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, "climate", 0);
         let ms = Duration::from_millis;
-        let partitions = |random: &mut Random| random.pick(&[1, 1, 2, 3]);
         Self {
             is_apart: false,
             replicas: random.pick(&[1, 2, 2, 3]),
-            partitions: Partitions {
-                order: partitions(&mut random),
-                stock: partitions(&mut random),
-                payment: partitions(&mut random),
-            },
+            partitions: Partitions::new(|_| random.pick(&[1, 1, 2, 3])),
             is_certain: random.in_thousand(200),
             clients: random.pick(&[1, 3, 6, 10]),
             checkout_timeout: ms(random.pick(&[200, 1000, 5000])),
@@ -141,6 +144,9 @@ impl Climate {
             network_ms: random.pick(&[1, 5, 30]),
             store_ms: random.pick(&[0, 1, 5, 20]),
             flush_ms: random.pick(&[1, 5, 30]),
+            cancelled_max: Random::new(seed, "memory", 0).pick(&[0, 1, 4]),
+            writers_max: Random::new(seed, "memory", 1).pick(&[1, 2, 8]),
+            doubts_max: Random::new(seed, "memory", 2).pick(&[1, 2, 32]),
             faults: faults(seed),
         }
     }

@@ -8,17 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use saga::{
-    Durability, Member, Members, Partition, Store,
-    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility},
+    Member, Members, Partition, Store,
+    store::{Commit, Committed, Error, LogEntry, Residents, Result, Snapshot, Visibility, Wrap},
 };
 use store_memory::{Kind, MemoryStore};
 
-use super::{
-    climate::FaultKind,
-    random::Random,
-    replica::Cut,
-    world::{World, lock},
-};
+use super::{climate::FaultKind, lock::lock, random::Random, replica::Cut, world::World};
+use crate::Service;
 
 /// How long a client of a store waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
@@ -28,7 +24,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 pub(crate) struct Connection {
     world: Arc<World>,
     replica: usize,
-    site: usize,
+    service: Service,
     store: MemoryStore,
     random: Arc<Mutex<Random>>,
 }
@@ -51,9 +47,9 @@ enum Effect {
 }
 
 impl Connection {
-    pub(crate) fn new(world: &Arc<World>, replica: usize, site: usize, random: &Arc<Mutex<Random>>) -> Self {
-        let store = world.sites[site].open();
-        Self { world: Arc::clone(world), replica, site, store, random: Arc::clone(random) }
+    pub(crate) fn new(world: &Arc<World>, replica: usize, service: Service, random: &Arc<Mutex<Random>>) -> Self {
+        let store = world.site(service).open();
+        Self { world: Arc::clone(world), replica, service, store, random: Arc::clone(random) }
     }
 
     fn fate(&self, kind: Kind) -> Fate {
@@ -66,10 +62,10 @@ impl Connection {
         let fails = random.in_thousand(world.rate(FaultKind::StoreFails));
         let doubtful = random.in_thousand(world.rate(FaultKind::CommitsDoubtful));
         let late = random.in_thousand(world.rate(FaultKind::CommitsLate));
-        let effect = match world.replicas[self.replica].cut_from(self.site) {
+        let effect = match world.replicas[self.replica].cut_from(self.service) {
             Cut::Answers if may_doubt => Effect::Unanswered("no answer"),
             Cut::Requests | Cut::Answers => Effect::Lost("no route", ANSWER_TIMEOUT),
-            Cut::None if is_commit && world.sites[self.site].is_full() => {
+            Cut::None if is_commit && world.site(self.service).is_full() => {
                 Effect::Lost("the disk is full", Duration::ZERO)
             }
             Cut::None if fails => Effect::Lost("the connection broke", Duration::ZERO),
@@ -85,7 +81,7 @@ impl Connection {
         let replica = &self.world.replicas[self.replica];
         replica.thawed().await;
         if replica.is_killed_here() {
-            self.world.note(format_args!("replica {} is killed at a call of {}", self.replica, self.name()));
+            self.world.note(format_args!("replica {} is killed at a call of {}", self.replica, self.service));
             self.world.reach("killed at a call of a store");
             std::future::pending::<()>().await;
         }
@@ -123,25 +119,21 @@ impl Connection {
             Err(Error::Failed(reason)) => reason,
             Err(Error::Poisoned(_)) => "poisoned",
         };
-        self.world.note(format_args!("r{} {}/{partition} {kind:?}: {result}", self.replica, self.name()));
+        self.world.note(format_args!("r{} {}/{partition} {kind:?}: {result}", self.replica, self.service));
         answer
-    }
-
-    fn name(&self) -> crate::ServiceName {
-        self.world.sites[self.site].service
     }
 
     /// Applies a commit, and looks at what it did.
     async fn apply(self, partition: Partition, commit: Commit) -> Result<Committed> {
         let copy = commit.clone();
         let committed = self.store.commit(partition, commit).await?;
-        let (world, site) = (&self.world, &self.world.sites[self.site]);
+        let (world, site) = (&self.world, self.world.site(self.service));
         if let Err(promise) = site.committed(partition, &copy, committed, world.now()) {
             world.breaks(promise);
         }
         world.note(format_args!(
             "  {}/{partition} is at {}, {} events",
-            self.name(),
+            self.service,
             committed.head,
             copy.events.len()
         ));
@@ -170,7 +162,13 @@ pub(crate) async fn wait(duration: Duration) {
     }
 }
 
-impl Store for Connection {
+impl Wrap for Connection {
+    type Within = MemoryStore;
+
+    fn within(&self) -> &MemoryStore {
+        &self.store
+    }
+
     async fn load(&self, partition: Partition, keys: &[Bytes]) -> Result<Snapshot> {
         self.meet(Kind::Load, self.fate(Kind::Load), partition, self.store.load(partition, keys)).await
     }
@@ -213,10 +211,6 @@ impl Store for Connection {
 
     fn is_certain(&self) -> bool {
         self.world.climate.is_certain
-    }
-
-    fn durability(&self) -> &Durability {
-        self.store.durability()
     }
 }
 

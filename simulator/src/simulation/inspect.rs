@@ -3,22 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use contract::{Event, Reason};
-use order::{OrderKey, Orders, Stage};
-use payment::{Payment, PaymentKey};
+use order::Orders;
 use saga::{LogName, Store};
-use stock::{Stock, StockKey};
 
 use super::{
     client::{self, Round},
     connection::wait,
+    lock::lock,
     site::{Fact, decoded, stored_name},
-    world::{SERVICES, World, lock},
+    world::World,
 };
 use crate::{
-    Plan, ServiceName,
+    Plan, Service,
     market::{
-        consumers_of,
-        role::{self, Role},
+        consumes,
+        role::{self, Role, set_up},
     },
     plan::Setup,
     shop::{Operation, Outcome, Shop},
@@ -50,9 +49,9 @@ pub(crate) async fn unrest(world: &World) -> Option<String> {
             }
         }
     }
-    for (number, producer) in SERVICES.into_iter().enumerate() {
-        for partition in 0..partitions(world, producer) {
-            let Ok(snapshot) = world.sites[number].open().load(partition, &[]).await else { continue };
+    for producer in Service::ALL {
+        for partition in 0..world.climate.partitions.of(producer) {
+            let Ok(snapshot) = world.site(producer).open().load(partition, &[]).await else { continue };
             let log = LogName { service: producer.to_string().into(), partition };
             if let Some(behind) = behind(world, &log, producer, snapshot.log_end).await {
                 return Some(behind);
@@ -63,16 +62,13 @@ pub(crate) async fn unrest(world: &World) -> Option<String> {
 }
 
 /// A consumer that has not consumed the whole of a log.
-async fn behind(world: &World, log: &LogName, producer: ServiceName, log_end: u64) -> Option<String> {
-    for (number, consumer) in SERVICES.into_iter().enumerate() {
-        if !consumers_of(producer).contains(&consumer) {
-            continue;
-        }
-        for partition in 0..partitions(world, consumer) {
+async fn behind(world: &World, log: &LogName, producer: Service, log_end: u64) -> Option<String> {
+    for consumer in Service::ALL.into_iter().filter(|consumer| consumes(*consumer, producer)) {
+        for partition in 0..world.climate.partitions.of(consumer) {
             if consumer == producer && partition == log.partition {
                 continue;
             }
-            let Ok(snapshot) = world.sites[number].open().load(partition, &[]).await else { continue };
+            let Ok(snapshot) = world.site(consumer).open().load(partition, &[]).await else { continue };
             let cursor = snapshot.cursors.iter().find(|cursor| cursor.log == *log);
             let cursor = cursor.map_or(0, |cursor| cursor.position);
             if cursor < log_end {
@@ -83,44 +79,28 @@ async fn behind(world: &World, log: &LogName, producer: ServiceName, log_end: u6
     None
 }
 
-fn partitions(world: &World, service: ServiceName) -> u16 {
-    let partitions = world.climate.partitions;
-    match service {
-        ServiceName::Order => partitions.order,
-        ServiceName::Stock => partitions.stock,
-        ServiceName::Payment => partitions.payment,
-    }
-}
-
 /// The books as the databases have them.
 pub(crate) async fn books(world: &World, setup: &Setup) -> Result<Shop, String> {
     let mut books = setup.plan.shop.clone();
-    for (item, units) in setup.items.iter().zip(&mut books.stock) {
-        *units = total::<Stock>(world, 1, &StockKey::Item(item.clone()), item.as_str()).await?;
-    }
-    for (user, credit) in setup.users.iter().zip(&mut books.credit) {
-        *credit = total::<Payment>(world, 2, &PaymentKey::User(user.clone()), user.as_str()).await?;
-    }
-    for (id, order) in setup.orders.iter().zip(&mut books.orders) {
-        let found = record::<Orders>(world, 0, &OrderKey(id.clone()), id.as_str()).await?;
-        order.paid = found.stage == Stage::Paid;
-        let line = |line: &contract::Line| (setup.item_number(&line.item), line.quantity.get());
-        order.lines = found.lines.iter().map(line).collect();
+    for service in Service::ALL {
+        contract::of!(service, P => note_books::<P>(world, setup, &mut books).await?);
     }
     Ok(books)
 }
 
-async fn record<P: Role>(world: &World, site: usize, key: &P::Key, name: &str) -> Result<P::Record, String> {
-    let site = &world.sites[site];
-    let partition = saga::partition_of(name.as_bytes(), partitions(world, site.service));
-    let loaded = site.open().load(partition, &[stored_name(key)]).await.map_err(|error| error.to_string())?;
-    let value = loaded.records.into_iter().next().flatten();
-    decoded::<P>(&value.ok_or_else(|| format!("{name} is gone"))?)
+async fn note_books<P: Role>(world: &World, setup: &Setup, books: &mut Shop) -> Result<(), String> {
+    for (key, name) in P::keys(setup) {
+        P::note_books(setup, &key, &record::<P>(world, &key, name).await?, books);
+    }
+    Ok(())
 }
 
-async fn total<P: Role>(world: &World, site: usize, key: &P::Key, name: &str) -> Result<u64, String> {
-    let found = record::<P>(world, site, key, name).await?;
-    P::pool(&found).map(saga::hold::Pool::total).ok_or_else(|| format!("{name} has no balance"))
+async fn record<P: Role>(world: &World, key: &P::Key, name: &str) -> Result<P::Record, String> {
+    let partition = saga::partition_of(name.as_bytes(), world.climate.partitions.of(P::SERVICE));
+    let loaded =
+        world.site(P::SERVICE).open().load(partition, &[stored_name(key)]).await.map_err(|error| error.to_string())?;
+    let value = loaded.records.into_iter().next().flatten();
+    decoded::<P>(&value.ok_or_else(|| format!("{name} is gone"))?)
 }
 
 /// Asks every replica for everything, and compares.
@@ -130,9 +110,9 @@ pub(crate) async fn every_replica_shows(world: &World, round: &Round, books: &Sh
         .chain((0..books.credit.len()).map(|user| Operation::FindUser { user }))
         .chain((0..books.orders.len()).map(|order| Operation::FindOrder { order }));
     let plan = Plan { operations: finds.collect(), ..round.setup.plan.clone() };
-    let finds = Arc::new(Round::new(round.number, Setup::new(plan)));
+    let finds = Arc::new(Round::new(round.number, set_up(plan)));
     for (number, find) in finds.setup.plan.operations.iter().enumerate() {
-        for replica in world.serving(role::service_of(find)) {
+        for replica in world.present(role::service_of(find)) {
             let expected = books.clone().perform(find);
             let shown = shown(world, replica, &finds, number).await;
             if shown.as_ref() != Some(&expected) {
@@ -157,8 +137,9 @@ async fn shown(world: &World, replica: usize, finds: &Round, number: usize) -> O
 /// Finds out which checkouts were told the outcome of an attempt that another one had begun, and counts how attempts
 /// ended.
 pub(crate) fn note_joins(world: &World, round: &Round) -> Result<(), String> {
-    let facts = world.sites[0].facts();
-    let of_round = |fact: &&Fact| round.operation_of(fact.event.checkout().id).is_some();
+    let facts = world.site(Service::Order).facts();
+    let operation_of = |fact: &Fact| fact.event.checkout().and_then(|checkout| round.operation_of(checkout.id));
+    let of_round = |fact: &&Fact| operation_of(fact).is_some();
     let mut paid = vec![0; round.setup.orders.len()];
     for fact in facts.iter().filter(of_round) {
         let number = |order| round.setup.orders.iter().position(|other| other == order);
@@ -170,7 +151,7 @@ pub(crate) fn note_joins(world: &World, round: &Round) -> Result<(), String> {
                     return Err(format!("{} was paid twice", checkout.order));
                 }
             }
-            Event::CheckoutCancelled(_, Reason::Timeout) => world.reach("deadline fired"),
+            Event::CheckoutCancelled(_, Reason::Timeout, _) => world.reach("deadline fired"),
             _ => {}
         }
     }
@@ -182,7 +163,7 @@ pub(crate) fn note_joins(world: &World, round: &Round) -> Result<(), String> {
             (begun..=ended).contains(&fact.at) && decision(round, &fact.event, order).as_ref() == Some(&outcome)
         };
         let attempts = facts.iter().filter(of_round).filter(decides);
-        let began: Vec<_> = attempts.filter_map(|fact| round.operation_of(fact.event.checkout().id)).collect();
+        let began: Vec<_> = attempts.filter_map(operation_of).collect();
         if !began.is_empty() && !began.contains(&operation) {
             world.reach("joined a running checkout");
             let earliest = began.into_iter().min_by_key(|other| lock(&round.history).began(*other));
@@ -196,12 +177,12 @@ pub(crate) fn note_joins(world: &World, round: &Round) -> Result<(), String> {
 
 /// What an event tells those who wait for a checkout of this order.
 fn decision(round: &Round, event: &Event, order: usize) -> Option<Outcome> {
-    if round.setup.orders[order] != event.checkout().order {
+    if round.setup.orders[order] != event.checkout()?.order {
         return None;
     }
     match event {
         Event::CheckoutCompleted(_) => Some(Outcome::Done),
-        Event::CheckoutCancelled(_, reason) => {
+        Event::CheckoutCancelled(_, reason, _) => {
             Some(Orders::outcome(&round.setup, &order::Reply::Cancelled(reason.clone())))
         }
         _ => None,

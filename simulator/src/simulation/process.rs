@@ -1,25 +1,21 @@
-//! What runs in a process: the three services joined, or one replica of one service with its peers a network away.
+//! What runs in a process: the services joined, or one replica of one service with its peers a network away.
 
 use std::sync::{Arc, Mutex};
 
-use order::Orders;
-use payment::Payment;
 use saga::{
-    Codec, Halt, Handle, Member, Participant, Partition, Running, Service, Settings,
-    remote::{Names, Node, RunningNode},
+    Choreography, Codec, DeliveryFault, Halt, Handle, Member, Running, Settings,
+    remote::{Node, RunningNode},
 };
-use stock::Stock;
 
-use super::{connection::Connection, network::Wire, random::Random, replica::settings, world::World};
-use crate::ServiceName;
-
-/// Where clients reach the services of a process.
-#[derive(Clone, Default)]
-pub(crate) struct Desks {
-    pub(crate) order: Option<Handle<Orders>>,
-    pub(crate) stock: Option<Handle<Stock>>,
-    pub(crate) payment: Option<Handle<Payment>>,
-}
+use super::{
+    climate::{Climate, FaultKind},
+    connection::Connection,
+    desks::Desks,
+    network::wire::Wire,
+    random::Random,
+    world::World,
+};
+use crate::{Service, market::role::Role, plan::Knobs};
 
 /// A process while it runs.
 pub(crate) struct Process {
@@ -28,12 +24,12 @@ pub(crate) struct Process {
 }
 
 enum Services {
-    Joined([Running; 3]),
-    Apart(Box<RunningNode<Connection>>),
+    Joined(Running),
+    Apart(Box<RunningNode>),
 }
 
 /// What it takes to start one.
-pub(crate) struct Start<'a> {
+struct Start<'a> {
     world: &'a Arc<World>,
     replica: usize,
     calls: &'a Arc<Mutex<Random>>,
@@ -44,131 +40,110 @@ pub(crate) struct Start<'a> {
 impl Process {
     pub(crate) fn start(world: &Arc<World>, replica: usize, random: &mut Random, calls: &Arc<Mutex<Random>>) -> Self {
         let settings = settings(world, replica, random);
-        let me = Member { id: random.between(1, u64::MAX), address: world.replicas[replica].address().to_owned() };
+        let address = world.replicas[replica].address().to_owned();
+        let me = Member { id: random.between(1, u64::MAX), address, is_fit: false };
         let start = Start { world, replica, calls, settings, me };
         match world.replicas[replica].service {
             None => start.joined(),
-            Some(ServiceName::Order) => start.order(),
-            Some(ServiceName::Stock) => start.stock(),
-            Some(ServiceName::Payment) => start.payment(),
+            Some(service) => contract::of!(service, P => start.apart::<P>()),
         }
     }
 
     pub(crate) fn is_recovered(&self) -> bool {
         match &self.services {
-            Services::Joined(services) => services.iter().all(|service| *service.recovered().borrow()),
-            Services::Apart(node) => *node.recovered().borrow(),
+            Services::Joined(services) => services.is_recovered(),
+            Services::Apart(node) => node.is_recovered(),
         }
     }
 
     pub(crate) async fn halted(&mut self) -> Halt {
         match &mut self.services {
+            Services::Joined(services) => services.halted().await,
             Services::Apart(node) => node.halted().await,
-            Services::Joined([order, stock, payment]) => tokio::select! {
-                biased;
-                halt = order.halted() => halt,
-                halt = stock.halted() => halt,
-                halt = payment.halted() => halt,
-            },
         }
     }
 
     pub(crate) async fn stop(self) -> Result<(), Halt> {
         match self.services {
+            Services::Joined(services) => services.stop().await,
             Services::Apart(node) => node.stop().await,
-            Services::Joined(services) => {
-                for service in services {
-                    service.stop().await?;
-                }
-                Ok(())
-            }
         }
     }
 }
 
 impl Start<'_> {
-    fn service<P: Participant>(&self, participant: P, site: usize, partitions: Partition) -> Service<P, Connection> {
-        let connection = Connection::new(self.world, self.replica, site, self.calls);
-        Service::new(participant, connection, partitions, self.settings.clone(), self.world.engine.clone())
+    fn participant<P: Role>(&self) -> P {
+        let Climate { checkout_timeout, cancelled_max, parked_max, .. } = self.world.climate;
+        P::made_with(&Knobs { checkout_timeout, checkouts: self.world.checkouts.clone(), cancelled_max, parked_max })
     }
 
-    fn orders(&self) -> Orders {
-        Orders::new(self.world.climate.checkout_timeout, self.world.checkouts.clone())
+    fn connection<P: Role>(&self) -> Connection {
+        Connection::new(self.world, self.replica, P::SERVICE, self.calls)
     }
 
-    fn stocks(&self) -> Stock {
-        Stock { parked_max: self.world.climate.parked_max }
+    fn partitions<P: Role>(&self) -> u16 {
+        self.world.climate.partitions.of(P::SERVICE)
     }
 
-    fn payments(&self) -> Payment {
-        Payment { parked_max: self.world.climate.parked_max }
+    fn joined(&self) -> Process {
+        let mut market = Choreography::new(self.settings.clone(), self.world.engine.clone());
+        let mut desks = Desks::default();
+        for service in Service::ALL {
+            contract::of!(service, P => desks.add(market.add(
+                self.participant::<P>(),
+                self.connection::<P>(),
+                self.partitions::<P>(),
+            )));
+        }
+        let running = market.start().expect("all are there");
+        Process { services: Services::Joined(running), desks }
     }
 
-    fn joined(self) -> Process {
-        let partitions = self.world.climate.partitions;
-        let mut order = self.service(self.orders(), 0, partitions.order);
-        let mut stock = self.service(self.stocks(), 1, partitions.stock);
-        let mut payment = self.service(self.payments(), 2, partitions.payment);
-        stock.consume(&mut order);
-        stock.consume_own();
-        payment.consume(&mut order);
-        payment.consume(&mut stock);
-        order.consume(&mut stock);
-        order.consume(&mut payment);
-        let desks = Desks { order: Some(order.handle()), stock: Some(stock.handle()), payment: Some(payment.handle()) };
-        Process { services: Services::Joined([order.start(), stock.start(), payment.start()]), desks }
-    }
-
-    fn node<P: Participant<Command: Codec>>(&self, service: Service<P, Connection>) -> Node<P, Connection> {
+    fn apart<P: Role<Command: Codec>>(&self) -> Process {
+        let (settings, metrics) = (self.settings.clone(), self.world.engine.clone());
+        let (connection, partitions) = (self.connection::<P>(), self.partitions::<P>());
+        let service = saga::Service::new(self.participant::<P>(), connection, partitions, settings, metrics);
         let wire = Wire { world: Arc::clone(self.world), replica: self.replica };
-        Node::new(service, self.me.clone(), Arc::new(wire))
-    }
-
-    fn names(&self, service: ServiceName) -> Names {
-        let partitions = self.world.climate.partitions;
-        let (service, partitions) = match service {
-            ServiceName::Order => ("order", partitions.order),
-            ServiceName::Stock => ("stock", partitions.stock),
-            ServiceName::Payment => ("payment", partitions.payment),
-        };
-        Names { service, partitions, names: vec![service.to_owned()] }
-    }
-
-    fn run<P: Participant<Command: Codec>>(&self, node: Node<P, Connection>, site: usize) -> Services {
+        let mut node = Node::new(service, self.me.clone(), Arc::new(wire));
+        for peer in Service::ALL.into_iter().filter(|peer| *peer != P::SERVICE) {
+            contract::of!(peer, Q => {
+                let _: Handle<Q> = node.peer(vec![peer.to_string()], self.partitions::<Q>());
+            });
+        }
+        let mut desks = Desks::default();
+        desks.add(node.handle());
         let listener = self.world.network.listen(&self.me.address);
-        let members = Connection::new(self.world, self.replica, site, self.calls);
-        Services::Apart(Box::new(node.start(listener, members)))
+        let running = node.start(listener, self.connection::<P>()).expect("all are connected");
+        Process { services: Services::Apart(Box::new(running)), desks }
     }
+}
 
-    fn order(self) -> Process {
-        let partitions = self.world.climate.partitions;
-        let mut node = self.node(self.service(self.orders(), 0, partitions.order));
-        let _ = node.consume::<Stock>(self.names(ServiceName::Stock));
-        let _ = node.consume::<Payment>(self.names(ServiceName::Payment));
-        node.feed(self.stocks(), partitions.stock);
-        node.feed(self.payments(), partitions.payment);
-        let desks = Desks { order: Some(node.handle()), ..Desks::default() };
-        Process { services: self.run(node, 0), desks }
-    }
-
-    fn stock(self) -> Process {
-        let partitions = self.world.climate.partitions;
-        let mut node = self.node(self.service(self.stocks(), 1, partitions.stock));
-        let _ = node.consume::<Orders>(self.names(ServiceName::Order));
-        node.consume_own();
-        node.feed(self.orders(), partitions.order);
-        node.feed(self.payments(), partitions.payment);
-        let desks = Desks { stock: Some(node.handle()), ..Desks::default() };
-        Process { services: self.run(node, 1), desks }
-    }
-
-    fn payment(self) -> Process {
-        let partitions = self.world.climate.partitions;
-        let mut node = self.node(self.service(self.payments(), 2, partitions.payment));
-        let _ = node.consume::<Orders>(self.names(ServiceName::Order));
-        let _ = node.consume::<Stock>(self.names(ServiceName::Stock));
-        node.feed(self.orders(), partitions.order);
-        let desks = Desks { payment: Some(node.handle()), ..Desks::default() };
-        Process { services: self.run(node, 2), desks }
+fn settings(world: &World, number: usize, random: &mut Random) -> Settings {
+    let climate = &world.climate;
+    let rate = |kind| climate.faults.get(&kind).copied().unwrap_or_default();
+    let (lost, repeated) = (rate(FaultKind::DeliveriesLost), rate(FaultKind::DeliveriesRepeated));
+    let delivery_fault = if random.in_thousand(lost) {
+        world.reach("deliveries lost");
+        DeliveryFault::DropEvery
+    } else if random.in_thousand(repeated) {
+        world.reach("deliveries repeated");
+        DeliveryFault::RepeatEvery
+    } else {
+        DeliveryFault::None
+    };
+    Settings {
+        clock: world.replicas[number].clock(),
+        batch_inputs_max: climate.batch_inputs_max,
+        requests_waiting_max: climate.requests_waiting_max,
+        deliveries_waiting_max: climate.deliveries_waiting_max,
+        records_in_memory_max: climate.records_in_memory_max,
+        writers_max: climate.writers_max,
+        doubts_max: climate.doubts_max,
+        tick: climate.tick,
+        poll: climate.poll,
+        writer_id: Some(random.between(0, u64::MAX)),
+        hash_seed: random.between(0, u64::MAX),
+        delivery_fault,
+        ..Settings::default()
     }
 }

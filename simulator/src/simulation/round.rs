@@ -11,14 +11,16 @@ use super::{
     climate::FaultKind,
     connection::wait,
     inspect,
+    lock::lock,
     random::Random,
+    replica::Replica,
     weather,
-    world::{World, lock},
+    world::World,
 };
 use crate::{
-    Judgement, Plan,
-    plan::Setup,
-    shop::{Operation, Order, Shop},
+    Judgement, Plan, Service,
+    market::role::set_up,
+    shop::{Operation, Order, Outcome, Shop},
 };
 
 const ITEMS: usize = 3;
@@ -27,6 +29,13 @@ const ORDERS: usize = 5;
 
 /// The most operations in a round: what the search for a bookkeeper's order can take.
 const OPERATIONS_MAX: usize = 40;
+
+/// How often an order is checked out once the storm is over until it does not time out.
+const TRIES: usize = 4;
+
+/// A checkout that may take so long has no reason to time out while nothing strikes; a shorter one may, where every delivery
+/// is lost and has to be read.
+const AMPLE: Duration = Duration::from_secs(5);
 
 /// How long anything may take once the storm is over, far beyond every deadline and patience.
 const LIVENESS: Duration = Duration::from_secs(120);
@@ -43,13 +52,22 @@ pub(crate) fn operations_in(seed: u64, number: u64, left: usize) -> usize {
 pub(crate) async fn play(world: &Arc<World>, limits: &Limits, number: u64, operations: usize) {
     let mut random = Random::new(world.seed, "round", number);
     let plan = plan(world, &mut random, operations);
-    let round = Arc::new(Round::new(number, Setup::new(plan)));
+    let round = Arc::new(Round::new(number, set_up(plan)));
     world.note(format_args!("round {number}: {:?}", round.setup.plan.shop));
+    world.replicas.iter().for_each(|replica| replica.stay_away(false));
     if !in_time(world, "putting a shop in place", client::initialise(world, &round.setup)).await {
         return;
     }
-    storm(world, limits, &round, &mut random).await;
+    storm(world, limits, &round, operations, &mut random).await;
     if world.broken().borrow().is_some() || !in_time(world, "coming to rest", inspect::rest(world)).await {
+        return;
+    }
+    if world.replicas.iter().any(Replica::is_away) {
+        world.reach("at rest while a replica was away");
+    }
+    if !in_time(world, "trying all orders", try_all(world, &round, operations)).await
+        || !in_time(world, "coming to rest again", inspect::rest(world)).await
+    {
         return;
     }
     if let Err(promise) = judge(world, &round).await {
@@ -66,7 +84,7 @@ async fn in_time(world: &World, what: &str, work: impl Future<Output = ()>) -> b
 }
 
 /// Clients ask while faults strike; then nothing strikes any more, and all must be answered.
-async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, random: &mut Random) {
+async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, operations: usize, random: &mut Random) {
     world.set_stormy(true);
     let mut weather = JoinSet::new();
     for kind in FaultKind::ALL {
@@ -77,7 +95,7 @@ async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, random: 
         let (world, round, limits) = (Arc::clone(world), Arc::clone(round), limits.clone());
         clients.spawn(async move {
             let mut operation = client;
-            while operation < round.setup.plan.operations.len() {
+            while operation < operations {
                 // Of its own, so that an operation that is left out changes little in the others.
                 let mut random = Random::new(world.seed, "operation", (round.number << 20) + operation as u64);
                 wait(random.wait(60)).await;
@@ -99,6 +117,25 @@ async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, random: 
     }
 }
 
+/// Checks out every order once more while nothing strikes, whoever is away: as long as each service has a replica, a
+/// checkout has an end before its deadline.
+async fn try_all(world: &Arc<World>, round: &Arc<Round>, operations: usize) {
+    let mut random = Random::new(world.seed, "tries", round.number);
+    let tries: Vec<_> = (operations..round.setup.plan.operations.len()).collect();
+    for tries in tries.chunks(TRIES) {
+        let mut tries = tries.iter().peekable();
+        while let Some(operation) = tries.next() {
+            let outcome = client::perform(Arc::clone(world), Arc::clone(round), *operation, &mut random).await;
+            if outcome.is_some_and(|outcome| outcome != Outcome::Timeout) {
+                break;
+            }
+            if tries.peek().is_none() && world.climate.checkout_timeout >= AMPLE {
+                world.breaks(format!("{:?} times out while nothing is wrong", round.setup.operation(*operation)));
+            }
+        }
+    }
+}
+
 fn plan(world: &World, random: &mut Random, operations: usize) -> Plan {
     let partitions = world.climate.partitions;
     let order = |random: &mut Random| {
@@ -110,11 +147,12 @@ fn plan(world: &World, random: &mut Random, operations: usize) -> Plan {
         credit: (0..USERS).map(|_| random.between(0, 9)).collect(),
         orders: (0..ORDERS).map(|_| order(random)).collect(),
     };
+    let once_more = (0..ORDERS).flat_map(|order| vec![Operation::Checkout { order }; TRIES]);
     Plan {
         shop,
         partitions,
-        placement: (0..ITEMS).map(|item| item as u16 % partitions.stock).collect(),
-        operations: (0..operations).map(|_| operation(random)).collect(),
+        placement: (0..ITEMS).map(|item| item as u16 % partitions.of(Service::Stock)).collect(),
+        operations: (0..operations).map(|_| operation(random)).chain(once_more).collect(),
         parked_max: world.climate.parked_max,
         ..Plan::default()
     }
@@ -123,7 +161,7 @@ fn plan(world: &World, random: &mut Random, operations: usize) -> Plan {
 fn operation(random: &mut Random) -> Operation {
     let (order, item, user) = (random.below(ORDERS), random.below(ITEMS), random.below(USERS));
     let quantity = random.between(1, 3);
-    match random.between(0, 21) {
+    match random.between(0, 24) {
         0..=7 => Operation::Checkout { order },
         8..=9 => Operation::FindOrder { order },
         10..=11 => Operation::AddItem { order, item, quantity },
@@ -132,6 +170,8 @@ fn operation(random: &mut Random) -> Operation {
         15..=16 => Operation::Subtract { item, quantity },
         17..=18 => Operation::FindUser { user },
         19 => Operation::AddFunds { user, amount: quantity },
+        20 => Operation::RenewItem { item, units: quantity },
+        21..=22 => Operation::RenewUser { user, credit: quantity },
         _ => Operation::Pay { user, amount: quantity },
     }
 }

@@ -8,24 +8,21 @@ use std::{
 
 use bytes::Bytes;
 use contract::{CheckoutId, Event};
-use order::Orders;
-use payment::Payment;
 use saga::{
-    Codec, Key, Partition,
-    store::{Commit, Committed},
+    Codec, Key, Partition, read_event,
+    store::{Commit, Committed, Identity},
 };
-use stock::Stock;
 use store_memory::{MemoryDatabase, MemoryStore, Persistence, Settings};
 
-use super::world::lock;
-use crate::{ServiceName, market::role::Role};
+use super::lock::lock;
+use crate::{Service, market::role::Role};
 
 /// What the names of participants' records begin with in a store.
 const RECORD: u8 = b'd';
 
 /// The database of one service.
 pub(crate) struct Site {
-    pub(crate) service: ServiceName,
+    pub(crate) service: Service,
     database: MemoryDatabase,
     state: Mutex<State>,
 }
@@ -52,8 +49,14 @@ pub(crate) struct Fact {
 }
 
 impl Site {
-    pub(crate) fn new(service: ServiceName, is_certain: bool) -> Self {
-        let settings = Settings { persistence: Persistence::Manual, may_fail_after_applying: !is_certain };
+    pub(crate) fn new(service: Service, is_certain: bool) -> Self {
+        // Nothing is left to chance.
+        let identity = Identity::from_bits(service as u64 + 1);
+        let settings = Settings {
+            persistence: Persistence::Manual,
+            may_fail_after_applying: !is_certain,
+            identity: Some(identity),
+        };
         Self { service, database: MemoryDatabase::new(settings), state: Mutex::default() }
     }
 
@@ -142,17 +145,16 @@ impl Site {
             }
         }
         for event in &commit.events {
-            let event = Event::decode_from(event).map_err(|error| format!("an event cannot be read: {error}"))?;
-            let checkout = event.checkout().id;
-            let known = match event {
-                Event::CheckoutStarted(_) => state.started.insert(checkout, committed.position),
-                Event::CheckoutCompleted(_) | Event::CheckoutCancelled(..) => {
-                    state.decided.insert(checkout, committed.position)
+            let (_, event) = read_event::<Event>(event).map_err(|error| format!("an event cannot be read: {error}"))?;
+            let known = match &event {
+                Event::CheckoutStarted(checkout) => state.started.insert(checkout.id, committed.position),
+                Event::CheckoutCompleted(checkout) | Event::CheckoutCancelled(checkout, ..) => {
+                    state.decided.insert(checkout.id, committed.position)
                 }
                 _ => None,
             };
             if known.is_some() {
-                return Err(format!("{checkout:?} was begun or decided a second time"));
+                return Err(format!("a checkout was begun or decided a second time: {event:?}"));
             }
             state.facts.push(Fact { position: committed.position, at, event });
         }
@@ -161,11 +163,7 @@ impl Site {
 
     /// No balance is negative, none has more held than there is.
     fn check_balance(&self, value: &[u8]) -> Result<(), String> {
-        let (total, held, shortfall) = match self.service {
-            ServiceName::Order => return Ok(()),
-            ServiceName::Stock => balance::<Stock>(value)?,
-            ServiceName::Payment => balance::<Payment>(value)?,
-        };
+        let (total, held, shortfall) = contract::of!(self.service, P => balance::<P>(value)?);
         if held > total || shortfall > 0 {
             return Err(format!("{}: {held} held of {total}, {shortfall} short", self.service));
         }
@@ -174,11 +172,7 @@ impl Site {
 
     /// Whether a record, as it is stored, is about a saga that is not settled.
     pub(crate) fn is_open(&self, value: &[u8]) -> Result<bool, String> {
-        Ok(match self.service {
-            ServiceName::Order => Orders::is_open(&decoded::<Orders>(value)?),
-            ServiceName::Stock => Stock::is_open(&decoded::<Stock>(value)?),
-            ServiceName::Payment => Payment::is_open(&decoded::<Payment>(value)?),
-        })
+        Ok(contract::of!(self.service, P => P::is_open(&decoded::<P>(value)?)))
     }
 }
 

@@ -6,19 +6,20 @@ use super::{
     climate::FaultKind,
     connection::wait,
     random::Random,
-    replica::{Cut, Ending},
+    replica::{Cut, Ending, Replica},
     world::World,
 };
+use crate::Service;
 
 /// Whether a fault comes by itself, not with a call or a message.
 fn comes_by_itself(kind: FaultKind) -> bool {
     use FaultKind::{
-        ClockJumps, Cut, DiskFull, DiskSlow, Failover, FlushFails, Freeze, Isolation, Kill, KillAtCall, Partition,
-        Restart,
+        ClockJumps, Cut, DiskFull, DiskSlow, Failover, FlushFails, Freeze, Isolation, Kill, KillAtCall, Leave,
+        Partition, Restart,
     };
     let those = [
-        ClockJumps, Partition, Isolation, DiskSlow, DiskFull, FlushFails, Failover, Kill, KillAtCall, Restart, Freeze,
-        Cut,
+        ClockJumps, Partition, Isolation, DiskSlow, DiskFull, FlushFails, Failover, Kill, KillAtCall, Restart, Leave,
+        Freeze, Cut,
     ];
     those.contains(&kind)
 }
@@ -37,7 +38,7 @@ pub(crate) async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
 }
 
 /// What a fault is about, for the story.
-fn place(kind: FaultKind, replica: usize, service: &impl std::fmt::Display) -> String {
+fn place(kind: FaultKind, replica: usize, service: Service) -> String {
     match kind {
         FaultKind::DiskSlow | FaultKind::DiskFull | FaultKind::FlushFails | FaultKind::Failover => service.to_string(),
         FaultKind::Partition => format!("replica {replica} and {service}"),
@@ -47,22 +48,22 @@ fn place(kind: FaultKind, replica: usize, service: &impl std::fmt::Display) -> S
 
 async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
     let number = random.below(world.replicas.len());
-    let site_number = random.below(world.sites.len());
-    let (replica, site) = (&world.replicas[number], &world.sites[site_number]);
+    let service = Service::ALL[random.below(Service::ALL.len())];
+    let (replica, site) = (&world.replicas[number], world.site(service));
     let duration = random.wait(1000);
     let choice = random.between(0, 1_000_000);
-    let place = place(kind, number, &site.service);
+    let place = place(kind, number, service);
     world.note(format_args!("{kind}: {place}"));
     match kind {
         FaultKind::ClockJumps => {
             world.reach("clock jumped");
-            replica.jump_clock(i64::try_from(choice % 120_001).unwrap_or_default() - 60_000);
+            replica.jump_clock(i64::try_from(choice % 120_001).expect("a small number") - 60_000);
         }
         FaultKind::Partition => {
             world.reach("replica cut off from a database");
-            replica.cut(site_number, if choice.is_multiple_of(2) { Cut::Requests } else { Cut::Answers });
+            replica.cut(service, if choice.is_multiple_of(2) { Cut::Requests } else { Cut::Answers });
             wait(duration).await;
-            replica.cut(site_number, Cut::None);
+            replica.cut(service, Cut::None);
         }
         FaultKind::Isolation => {
             replica.isolate(true);
@@ -70,15 +71,8 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             replica.isolate(false);
         }
         FaultKind::Cut => {
-            let other = usize::try_from(choice).unwrap_or_default() % world.replicas.len();
-            world.reach("replicas cut off from each other");
-            world.network.cut(number, other);
-            if !choice.is_multiple_of(3) {
-                world.network.cut(other, number);
-            }
-            wait(duration * 3).await;
-            world.network.mend(number, other);
-            world.network.mend(other, number);
+            let other = usize::try_from(choice).expect("a small number") % world.replicas.len();
+            cut(world, [number, other], !choice.is_multiple_of(3), duration * 3).await;
         }
         FaultKind::DiskSlow => {
             site.set_flush(Some(50 + choice % 1000));
@@ -95,14 +89,18 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             world.reach("flush failed");
             site.poison();
             wait(duration / 4).await;
-            crash(world, site_number, 0);
+            crash(world, service, 0);
         }
         FaultKind::Failover => {
             let (durable, last) = site.positions();
-            crash(world, site_number, durable + choice % (last - durable + 1));
+            crash(world, service, durable + choice % (last - durable + 1));
         }
         FaultKind::Kill => replica.end(Ending::Kill),
         FaultKind::Restart => replica.end(Ending::Stop),
+        FaultKind::Leave if let others @ 1.. = world.beside(number) => {
+            world.reach(if others == 1 { "replica left, one stayed" } else { "replica left, several stayed" });
+            leave(replica, duration * 3, choice.is_multiple_of(2)).await;
+        }
         FaultKind::KillAtCall => replica.kill_after(1 + choice % 40),
         FaultKind::Freeze => {
             world.reach("replica frozen");
@@ -115,10 +113,32 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
     world.note(format_args!("{kind}: {place}, over"));
 }
 
+/// Stops a replica in order; `returns`: for a while, else it is away when all comes to rest.
+async fn leave(replica: &Replica, duration: Duration, returns: bool) {
+    replica.stay_away(true);
+    replica.end(Ending::Stop);
+    wait(duration).await;
+    if returns {
+        replica.stay_away(false);
+    }
+}
+
+/// Nothing gets from the first replica to the second for a while, nor, `both_ways`, back.
+async fn cut(world: &World, [from, to]: [usize; 2], both_ways: bool, duration: Duration) {
+    world.reach("replicas cut off from each other");
+    world.network.cut(from, to);
+    if both_ways {
+        world.network.cut(to, from);
+    }
+    wait(duration).await;
+    world.network.mend(from, to);
+    world.network.mend(to, from);
+}
+
 /// A database loses what was committed after `kept` and is not durable.
-fn crash(world: &World, site: usize, kept: u64) {
-    let lost = world.sites[site].crash(kept);
-    world.note(format_args!("{} lost {lost} commits", world.sites[site].service));
+fn crash(world: &World, service: Service, kept: u64) {
+    let lost = world.site(service).crash(kept);
+    world.note(format_args!("{service} lost {lost} commits"));
     world.reach("database lost its connections");
     if lost > 0 {
         world.reach("database lost its tail");
@@ -129,18 +149,16 @@ fn crash(world: &World, site: usize, kept: u64) {
 pub(crate) fn clear(world: &World) {
     world.set_stormy(false);
     world.note(format_args!("the storm is over"));
-    for (number, site) in world.sites.iter().enumerate() {
+    for site in &world.sites {
         site.set_flush(None);
         site.set_full(false);
         if site.is_poisoned() {
-            crash(world, number, 0);
+            crash(world, site.service, 0);
         }
     }
     world.network.mend_all();
     for replica in &world.replicas {
-        for site in 0..world.sites.len() {
-            replica.cut(site, Cut::None);
-        }
+        Service::ALL.into_iter().for_each(|service| replica.cut(service, Cut::None));
         replica.isolate(false);
         replica.freeze(false);
         replica.kill_after(0);
@@ -148,11 +166,12 @@ pub(crate) fn clear(world: &World) {
 }
 
 /// Makes durable what somebody waits for, again and again.
-pub(crate) async fn flush(world: Arc<World>, site: usize) {
-    let mut random = Random::new(world.seed, "flush", site as u64);
+pub(crate) async fn flush(world: Arc<World>, service: Service) {
+    let site = world.site(service);
+    let mut random = Random::new(world.seed, "flush", service as u64);
     loop {
-        let ms = world.sites[site].flush_ms().unwrap_or_else(|| random.between(0, world.climate.flush_ms));
+        let ms = site.flush_ms().unwrap_or_else(|| random.between(0, world.climate.flush_ms));
         wait(Duration::from_millis(1 + ms)).await;
-        world.sites[site].flush();
+        site.flush();
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,26 +13,20 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     climate::{Climate, FaultKind, Rate},
+    lock::lock,
     network::Network,
     replica::Replica,
     site::Site,
     trace::Trace,
 };
-use crate::ServiceName;
-
-/// The three services, in the order of the sites.
-pub(crate) const SERVICES: [ServiceName; 3] = [ServiceName::Order, ServiceName::Stock, ServiceName::Payment];
-
-/// Locks what is never locked for long: all tasks share one thread.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::Service;
 
 /// Everything in a run.
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) climate: Climate,
-    pub(crate) sites: [Site; 3],
+    /// In the order of [`Service::ALL`].
+    pub(crate) sites: [Site; Service::ALL.len()],
     pub(crate) replicas: Vec<Replica>,
     pub(crate) network: Network,
     pub(crate) engine: saga::Metrics,
@@ -48,7 +42,7 @@ impl World {
     pub(crate) fn new(seed: u64, climate: Climate, keeps_trace: bool) -> Self {
         Self {
             seed,
-            sites: SERVICES.map(|service| Site::new(service, climate.is_certain)),
+            sites: Service::ALL.map(|service| Site::new(service, climate.is_certain)),
             replicas: (0..climate.processes()).map(|number| Replica::new(seed, number, &climate)).collect(),
             network: Network::default(),
             engine: saga::Metrics::default(),
@@ -62,10 +56,31 @@ impl World {
         }
     }
 
+    /// The database of a service.
+    pub(crate) fn site(&self, service: Service) -> &Site {
+        &self.sites[service as usize]
+    }
+
     /// The replicas that clients of a service may ask.
-    pub(crate) fn serving(&self, service: ServiceName) -> Vec<usize> {
+    pub(crate) fn serving(&self, service: Service) -> Vec<usize> {
         let serves = |number: &usize| self.replicas[*number].serves(service);
         (0..self.replicas.len()).filter(serves).collect()
+    }
+
+    /// The same without those that stay away.
+    pub(crate) fn present(&self, service: Service) -> Vec<usize> {
+        let is_present = |number: &usize| !self.replicas[*number].is_away();
+        self.serving(service).into_iter().filter(is_present).collect()
+    }
+
+    /// How many others do what a replica does and do not stay away; 0 where it stays away itself.
+    pub(crate) fn beside(&self, number: usize) -> usize {
+        let replica = &self.replicas[number];
+        if replica.is_away() {
+            return 0;
+        }
+        let same = |other: &&Replica| other.service == replica.service && !other.is_away();
+        self.replicas.iter().filter(same).count() - 1
     }
 
     pub(crate) fn now(&self) -> Duration {

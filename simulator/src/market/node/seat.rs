@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, sync::Arc};
 use contract::Event;
 use saga::{Destinations, Input, RequestId};
 
-use super::{Answers, Facts, Node, open_deadlines};
+use super::{Answers, Facts, NOBODY, Node, open_deadlines};
 use crate::{
     Mutant,
-    market::{Address, log::Log, partitions, role::Role, seen::Seen},
+    market::{Address, log::Log, role::Role, seen::Seen},
     plan::Setup,
+    shop::{Outcome, Shop},
 };
 
 /// A [`Node`] of any service.
@@ -33,10 +34,14 @@ pub(crate) trait Seat {
     fn is_at_rest(&self) -> bool;
     /// Whether every balance can be.
     fn is_in_bounds(&self) -> bool;
+    /// Notes what the records say of the books.
+    fn note_books(&self, setup: &Setup, books: &mut Shop);
     /// Whether `event` is for this partition.
     fn is_addressed(&self, setup: &Setup, event: &Event) -> bool;
 
     fn invoke(&mut self, setup: &Setup, operation: usize) -> Answers;
+    /// A copy of an operation comes, for whose answer nobody waits.
+    fn take_copy(&mut self, setup: &Setup, operation: usize) -> Answers;
     /// `None`: the event cannot be consumed now.
     fn consume(&mut self, setup: &Setup, event: &Event) -> Option<Answers>;
     /// The cursor moves past an event that a crash of its producer would leave, or not.
@@ -99,12 +104,12 @@ impl<P: Role> Seat for Node<P> {
     }
 
     fn deadlines(&self, setup: &Setup) -> Vec<u64> {
-        open_deadlines(P::participant(setup), &self.state.stored.log).into_values().collect()
+        open_deadlines(setup.participant::<P>(), &self.state.stored.log).into_values().collect()
     }
 
     fn durable_deadlines(&self, setup: &Setup) -> Vec<u64> {
         let durable = self.state.durable.as_ref().unwrap_or(&self.state.stored);
-        open_deadlines(P::participant(setup), &durable.log).into_values().collect()
+        open_deadlines(setup.participant::<P>(), &durable.log).into_values().collect()
     }
 
     fn is_at_rest(&self) -> bool {
@@ -117,9 +122,13 @@ impl<P: Role> Seat for Node<P> {
         pools.all(|pool| pool.shortfall() == 0 && pool.held() <= pool.total())
     }
 
+    fn note_books(&self, setup: &Setup, books: &mut Shop) {
+        self.records().iter().for_each(|(key, record)| P::note_books(setup, key, record, books));
+    }
+
     fn is_addressed(&self, setup: &Setup, event: &Event) -> bool {
         let mut to = Destinations::default();
-        P::participant(setup).destinations(event, partitions(setup, P::SERVICE), &mut to);
+        P::destinations(event, setup.plan.partitions.of(P::SERVICE), &mut to);
         to.contains(P::mirrored(setup, event, self.state.partition))
     }
 
@@ -129,8 +138,20 @@ impl<P: Role> Seat for Node<P> {
             self.answer(setup, operation, shown);
             return self.release(setup);
         }
+        if setup.plan.mutant == Some(Mutant::RenewsBusy)
+            && let Some((key, record)) = P::renewed(setup, operation)
+        {
+            self.put(key, record);
+            self.answer(setup, operation, Outcome::Done);
+            return self.release(setup);
+        }
         let command = P::command(setup, operation, self.records());
         self.step(setup, Input::Command { request: RequestId(operation as u64), command: &command })
+    }
+
+    fn take_copy(&mut self, setup: &Setup, operation: usize) -> Answers {
+        let command = P::command(setup, operation, self.records());
+        self.step(setup, Input::Command { request: NOBODY, command: &command })
     }
 
     fn consume(&mut self, setup: &Setup, event: &Event) -> Option<Answers> {
@@ -164,7 +185,7 @@ impl<P: Role> Seat for Node<P> {
     }
 
     fn pass_deadline(&mut self, setup: &Setup, place: usize) -> Answers {
-        match open_deadlines(P::participant(setup), self.log()).into_keys().nth(place) {
+        match open_deadlines(setup.participant::<P>(), self.log()).into_keys().nth(place) {
             Some(key) => self.step(setup, Input::Deadline(&key)),
             None => Answers::new(),
         }
@@ -223,5 +244,5 @@ impl<P: Role> Seat for Node<P> {
 
 fn is_refused_as_busy(event: &Event) -> bool {
     use contract::Reason::Busy;
-    matches!(event, Event::StockRefused(_, _, Busy) | Event::PaymentRefused(_, Busy))
+    matches!(event, Event::StockRefused(_, _, Busy, _) | Event::PaymentRefused(_, Busy, _))
 }

@@ -1,8 +1,6 @@
 //! Random plans under random schedules, with every fault that a plan can have: whatever happens, the invariants hold
 //! after every step, everything comes to rest, and one bookkeeper could have told the clients what they were told.
 
-#![expect(clippy::indexing_slicing, reason = "a test")]
-
 use std::collections::BTreeSet;
 
 use proptest::{
@@ -11,7 +9,7 @@ use proptest::{
     strategy::ValueTree,
     test_runner::{FileFailurePersistence, TestCaseResult, TestRunner},
 };
-use sagamart_simulator::{Action, Entry, Market, Operation, Order, Partitions, Plan, ServiceName, Shop};
+use sagamart_simulator::{Action, Entry, Market, Mutant, Operation, Order, Outcome, Partitions, Plan, Service, Shop};
 
 const ITEMS: usize = 3;
 const USERS: usize = 2;
@@ -37,8 +35,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn domains() -> impl Strategy<Value = Vec<Vec<ServiceName>>> {
-    use ServiceName::{Order, Payment, Stock};
+fn domains() -> impl Strategy<Value = Vec<Vec<Service>>> {
+    use Service::{Order, Payment, Stock};
     prop::sample::select(vec![
         vec![],
         vec![vec![Order, Stock, Payment]],
@@ -65,7 +63,10 @@ prop_compose! {
     ) -> Plan {
         Plan {
             shop: Shop { stock, credit, orders },
-            partitions: Partitions { order: partitions.0, stock: partitions.1, payment: partitions.2 },
+            partitions: Partitions::default()
+                .with(Service::Order, partitions.0)
+                .with(Service::Stock, partitions.1)
+                .with(Service::Payment, partitions.2),
             placement: placement.into_iter().map(|place| place % partitions.1).collect(),
             operations,
             parked_max,
@@ -73,10 +74,35 @@ prop_compose! {
             patience,
             domains,
             crashes_max,
-            overtaken: vec![ServiceName::Order, ServiceName::Stock, ServiceName::Payment],
+            overtaken: vec![Service::Order, Service::Stock, Service::Payment],
             overtakes_max,
             ..Plan::default()
         }
+    }
+}
+
+/// What a bulk command sets, while anything else is under way.
+fn renewal() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (0..ORDERS).prop_map(|order| Operation::RenewOrder { order }),
+        (0..ITEMS, 0_u64..4).prop_map(|(item, units)| Operation::RenewItem { item, units }),
+        (0..USERS, 0_u64..8).prop_map(|(user, credit)| Operation::RenewUser { user, credit }),
+    ]
+}
+
+prop_compose! {
+    /// The same, with copies of checkouts that come after their answer, orders that remember few attempts, and bulk commands.
+    fn plan_with_copies()(
+        plan in plan(),
+        copies_max in 0_u8..5,
+        cancelled_max in prop::sample::select(vec![1, 2, 4]),
+        renewals in vec((any::<prop::sample::Index>(), renewal()), 0..3),
+    ) -> Plan {
+        let mut plan = Plan { copies_max, cancelled_max, ..plan };
+        for (place, renewal) in renewals {
+            plan.operations.insert(place.index(plan.operations.len() + 1), renewal);
+        }
+        plan
     }
 }
 
@@ -175,6 +201,15 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn late_copies_and_bulk_commands_keep_the_promises(plan in plan_with_copies(), schedule in schedule()) {
+        run(plan, &schedule)?;
+    }
+}
+
+proptest! {
     #![proptest_config(config(300))]
 
     #[test]
@@ -220,6 +255,10 @@ fn the_schedules_reach_every_event_and_every_answer() {
         "StockWithdrawn",
         "PaymentAuthorized",
         "PaymentRefused",
+        "StockParked",
+        "PaymentParked",
+        "StockChanged",
+        "CreditChanged",
         "parked",
         "unparked",
         "committed",
@@ -251,4 +290,56 @@ fn the_schedules_reach_every_event_and_every_answer() {
         }
     }
     assert!(unseen.is_empty() && unheard.is_empty(), "never seen: {unseen:?}, never heard: {unheard:?}");
+}
+
+/// Copies of checkouts that ended in each way come, and bulk commands are carried out and refused.
+#[test]
+fn the_schedules_reach_late_copies_and_bulk_commands() {
+    let mut missed: BTreeSet<String> = BTreeSet::new();
+    for renewed in ["order", "item", "user"] {
+        missed.extend([format!("{renewed} set"), format!("{renewed} in use")]);
+    }
+    missed.extend(["Done", "OutOfStock", "NotEnoughCredit", "Busy", "Timeout"].map(|told| format!("copy of {told}")));
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..1_000 {
+        let (plan, schedule) = (plan_with_copies(), schedule()).new_tree(&mut runner).expect("a plan").current();
+        let mut market = Market::new(plan);
+        for choice in &schedule {
+            let Some(action) = action(&market, choice) else { continue };
+            if let Action::Copy(operation) = action
+                && let Some(outcome) = market.history().outcome(operation)
+            {
+                let told = format!("{outcome:?}");
+                missed.remove(&format!("copy of {}", told.split('(').next().unwrap_or_default()));
+            }
+            market.apply(&action);
+        }
+        for (operation, asked) in market.plan().operations.iter().enumerate() {
+            let renewed = match asked {
+                Operation::RenewOrder { .. } => "order",
+                Operation::RenewItem { .. } => "item",
+                Operation::RenewUser { .. } => "user",
+                _ => continue,
+            };
+            match market.history().outcome(operation) {
+                Some(Outcome::Done) => drop(missed.remove(&format!("{renewed} set"))),
+                Some(Outcome::Busy | Outcome::InCheckout) => drop(missed.remove(&format!("{renewed} in use"))),
+                _ => {}
+            }
+        }
+    }
+    assert!(missed.is_empty(), "never: {missed:?}");
+}
+
+/// A search that never finds anything proves nothing.
+#[test]
+fn without_their_guards_late_copies_and_bulk_commands_are_found_out() {
+    for mutant in [Mutant::ForgetsFloor, Mutant::RenewsBusy] {
+        let mut runner = TestRunner::deterministic();
+        let is_found = (0..20_000).any(|_| {
+            let (plan, schedule) = (plan_with_copies(), schedule()).new_tree(&mut runner).expect("a plan").current();
+            run(Plan { mutant: Some(mutant), ..plan }, &schedule).is_err()
+        });
+        assert!(is_found, "{mutant:?}");
+    }
 }

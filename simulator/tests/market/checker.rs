@@ -1,7 +1,5 @@
 //! The model checker: its short run, and the deep one for whoever asks for it.
 
-#![expect(clippy::print_stdout, reason = "what was searched, for whoever looks")]
-
 use sagamart_simulator::{
     Mutant,
     check::{self, Report},

@@ -1,6 +1,6 @@
 //! Schedules that once broke a promise.
 
-use sagamart_simulator::{Action, Address, Market, Operation, Order, Plan, ServiceName, Shop};
+use sagamart_simulator::{Action, Address, Market, Operation, Order, Plan, Service, Shop};
 
 /// Runs `schedule`, brings the market to rest, and checks everything on the way.
 fn replay(plan: Plan, schedule: &[Action]) -> Market {
@@ -25,11 +25,11 @@ fn a_request_that_is_asked_again_begins_no_second_attempt() {
         shop: Shop { stock: vec![1], credit: vec![1], orders: vec![Order::new(0, [(0, 1)])] },
         operations: vec![Operation::Checkout { order: 0 }],
         deadlines: true,
-        overtaken: vec![ServiceName::Order],
+        overtaken: vec![Service::Order],
         overtakes_max: 1,
         ..Plan::default()
     };
-    let order = Address { service: ServiceName::Order, partition: 0 };
+    let order = Address { service: Service::Order, partition: 0 };
     let schedule = [Action::Begin(0), Action::Overtake(order), Action::Deadline(0, 0), Action::Return(order)];
     let market = replay(plan, &schedule);
     assert!(!market.books().orders[0].paid, "its caller was told that it is not");

@@ -1,0 +1,23 @@
+//! Where clients reach the services of a process.
+
+use std::{any::Any, collections::BTreeMap, sync::Arc};
+
+use contract::Service;
+use saga::Handle;
+
+use crate::market::role::Role;
+
+/// Where clients reach the services of a process.
+#[derive(Clone, Default)]
+pub(crate) struct Desks(BTreeMap<Service, Arc<dyn Any + Send + Sync>>);
+
+impl Desks {
+    /// Where the service of this participant is asked; `None` where it is not.
+    pub(crate) fn of<P: Role>(&self) -> Option<&Handle<P>> {
+        self.0.get(&P::SERVICE)?.downcast_ref()
+    }
+
+    pub(crate) fn add<P: Role>(&mut self, handle: Handle<P>) {
+        self.0.insert(P::SERVICE, Arc::new(handle));
+    }
+}
