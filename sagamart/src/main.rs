@@ -1,21 +1,27 @@
 //! The binary: joins the services, the stores and the tools.
 
-mod check;
-mod host;
-mod market;
+mod any_store;
+mod ask;
+mod check_data;
+mod check_database;
+#[cfg(any(test, not(feature = "tools")))]
+mod missing;
+mod packaging;
 mod probe;
+mod repair;
+mod secrets;
 mod serve;
-mod service;
-mod signals;
-mod sim;
+#[cfg(feature = "tools")]
+mod tools;
 
 use std::{io, process::ExitCode};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use contract::Service;
 use tokio::runtime::{Builder, Runtime};
 use web::logs;
 
-use service::{Kind, ServiceOptions};
+use serve::{ObserveOptions, ReplicaOptions, Role, Shop, defaults_to};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,28 +60,55 @@ enum LogFormat {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<Shop>),
     /// Runs one replica of the order service
-    Order(Box<ServiceOptions>),
+    #[command(
+        mut_arg("listen", |listen| defaults_to(listen, "127.0.0.1:8001")),
+        mut_arg("internal_listen", |listen| defaults_to(listen, "127.0.0.1:9001")),
+    )]
+    Order(Box<ReplicaOptions>),
     /// Runs one replica of the stock service
-    Stock(Box<ServiceOptions>),
+    #[command(
+        mut_arg("listen", |listen| defaults_to(listen, "127.0.0.1:8002")),
+        mut_arg("internal_listen", |listen| defaults_to(listen, "127.0.0.1:9002")),
+    )]
+    Stock(Box<ReplicaOptions>),
     /// Runs one replica of the payment service
-    Payment(Box<ServiceOptions>),
+    #[command(
+        mut_arg("listen", |listen| defaults_to(listen, "127.0.0.1:8003")),
+        mut_arg("internal_listen", |listen| defaults_to(listen, "127.0.0.1:9003")),
+    )]
+    Payment(Box<ReplicaOptions>),
+    /// Runs one replica of the observer, which keeps the history of the shop
+    #[command(
+        mut_arg("listen", |listen| defaults_to(listen, "127.0.0.1:8010")),
+        mut_arg("internal_listen", |listen| defaults_to(listen, "127.0.0.1:9004")),
+    )]
+    Observe(Box<ObserveOptions>),
     Probe(probe::Probe),
-    /// Measures first-time checkouts against any server with this API, and audits credit and stock at the end; with
-    /// --mix, sends a mix of everything and lets the referee judge it, also while the server is killed again and again
-    Bench(Box<bench::Options>),
-    /// Judges a history that `bench --history` recorded: conservation, linearizability, serializability
-    Audit(bench::CheckOptions),
-    Check(check::Check),
-    Sim(sim::Sim),
-    /// A server that does nothing but answer, for `bench --baseline`
+    #[command(flatten)]
+    Ask(ask::Ask),
+    #[cfg(feature = "tools")]
+    #[command(flatten)]
+    Tool(tools::Tool),
+    #[cfg(not(feature = "tools"))]
+    #[command(flatten)]
+    Tool(missing::Tool),
+    CheckDatabase(Box<check_database::CheckDatabase>),
+    CheckData(check_data::CheckData),
+    Repair(Box<repair::Repair>),
     #[command(hide = true)]
-    BareServer(bench::bare::Options),
+    Completions(packaging::Completions),
+    #[command(hide = true)]
+    Manual(packaging::Manual),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.format(&mut Cli::command()).exit(),
+    };
     let format = match cli.log {
         LogFormat::Human => logs::Format::Human,
         LogFormat::Json => logs::Format::Json,
@@ -83,40 +116,57 @@ fn main() -> ExitCode {
     if let Err(error) = logs::init(format, &cli.log_filter) {
         return failed(&error);
     }
+    secrets::warn_of_visible(&matches);
     match cli.command {
-        Command::Serve(serve) => finished(run_serve(serve)),
-        Command::Order(options) => run_service(Kind::Order, *options),
-        Command::Stock(options) => run_service(Kind::Stock, *options),
-        Command::Payment(options) => run_service(Kind::Payment, *options),
+        Command::Serve(shop) => finished(serve_shop(*shop)),
+        Command::Order(options) => finished(serve_replica(Role::Service(Service::Order), *options)),
+        Command::Stock(options) => finished(serve_replica(Role::Service(Service::Stock), *options)),
+        Command::Payment(options) => finished(serve_replica(Role::Service(Service::Payment), *options)),
+        Command::Observe(options) => match options.role() {
+            Ok(role) => finished(serve_replica(role, options.replica)),
+            Err(error) => failed(&error),
+        },
         Command::Probe(probe) => finished(run("probe", 1, probe.run())),
-        Command::Bench(options) => match run("bench", 1, async { bench::run_any(&options, &mut io::stdout()).await }) {
-            Ok(measured) => ended(measured),
+        Command::Ask(ask) => match run("ask", 1, ask.run()) {
+            Ok(Ok(code)) => code,
+            Ok(Err(error)) => {
+                failed(&error);
+                error.exit_code()
+            }
             Err(error) => failed(&error),
         },
-        Command::Audit(options) => match run("audit", 1, async { bench::check(&options, &mut io::stdout()).await }) {
-            Ok(judged) => ended(judged),
+        Command::Tool(tool) => tool.run(),
+        Command::CheckDatabase(check) => match run("check", 1, check.run()) {
+            Ok(code) => code,
             Err(error) => failed(&error),
         },
-        Command::Check(check) => check.run(),
-        Command::Sim(sim) => sim.run(),
-        // Its runtime has as many threads as it is told, so it brings its own.
-        Command::BareServer(options) => ended(bench::bare::run(&options)),
+        Command::CheckData(check) => check.run(),
+        Command::Repair(repair) => finished(run("repair", 1, repair.run())),
+        Command::Completions(completions) => finished(Ok(completions.run(&Cli::command()))),
+        Command::Manual(manual) => finished(Ok(manual.run(Cli::command()))),
     }
 }
 
-/// The services end in order before their threads do.
-fn run_serve(serve: serve::Serve) -> io::Result<Result<(), serve::Error>> {
-    let http = threads("http", serve.threads())?;
-    let engine = match serve.engine_threads() {
+/// Whatever still runs on threads ends with the process: what had to end in order has.
+fn serve_shop(shop: Shop) -> io::Result<Result<(), serve::Error>> {
+    let http = threads("http", shop.threads())?;
+    let engine = match shop.engine_threads() {
         0 => None,
         count => Some(threads("engine", count)?),
     };
     let services = engine.as_ref().unwrap_or(&http).handle().clone();
-    Ok(http.block_on(serve.run(services)))
+    let observer = threads("observer", 1)?;
+    let places = [services, observer.handle().clone()];
+    let ended = http.block_on(serve::live(async |stop| shop.run(places.clone(), stop).await));
+    engine.into_iter().chain([observer, http]).for_each(Runtime::shutdown_background);
+    Ok(ended)
 }
 
-fn run_service(kind: Kind, options: ServiceOptions) -> ExitCode {
-    finished(run("service", options.common.threads(), service::run(kind, options)))
+fn serve_replica(role: Role, options: ReplicaOptions) -> io::Result<Result<(), serve::Error>> {
+    let threads = threads("service", options.serve.threads())?;
+    let ended = threads.block_on(serve::live(async |stop| serve::run(role, options, stop).await));
+    threads.shutdown_background();
+    Ok(ended)
 }
 
 fn run<T>(name: &str, count: usize, work: impl Future<Output = T>) -> io::Result<T> {
@@ -133,16 +183,6 @@ fn finished<E: std::error::Error>(outcome: io::Result<Result<(), E>>) -> ExitCod
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => failed(&error),
         Err(error) => failed(&error),
-    }
-}
-
-fn ended(outcome: bench::Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            failed(&error);
-            ExitCode::from(error.exit_code())
-        }
     }
 }
 

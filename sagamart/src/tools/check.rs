@@ -1,4 +1,4 @@
-//! `sagamart check`: the model checker of the simulator, for whoever wants to see it bite.
+//! `sagamart check`: runs the model checker of the simulator.
 
 use std::{
     io::{self, Write},
@@ -21,6 +21,10 @@ pub(crate) struct Check {
     /// Also search the large plans: some minutes and gigabytes
     #[arg(long)]
     deep: bool,
+
+    /// Also print, step by step, how each search found out that a guard was missing; a broken promise is printed anyway
+    #[arg(long)]
+    counterexamples: bool,
 }
 
 impl Check {
@@ -28,7 +32,7 @@ impl Check {
         match self.print(&mut io::stdout().lock()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
-            Err(error) => super::failed(&error),
+            Err(error) => crate::failed(&error),
         }
     }
 
@@ -53,8 +57,15 @@ impl Check {
         });
         bar.finish_and_clear();
         written?;
-        for row in report.rows.iter().filter(|row| !row.is_as_expected()) {
-            writeln!(out, "\n{}: {}", row.configuration.name, row.story().unwrap_or_else(|| row.to_string()))?;
+        for row in &report.rows {
+            let (name, what) = (&row.configuration.name, &row.configuration.what);
+            match row.story() {
+                Some(story) if self.counterexamples || !row.is_as_expected() => {
+                    writeln!(out, "\n{name}, {what}: {story}")?
+                }
+                None if !row.is_as_expected() => writeln!(out, "\n{row}")?,
+                _ => {}
+            }
         }
         writeln!(out, "\n{}, in {:.1} s", report.sum(), begun.elapsed().as_secs_f64())?;
         Ok(report.is_as_expected())

@@ -1,0 +1,106 @@
+//! A `GET` of a server of the shop.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+
+/// Longer than any question takes that the history answers from a bounded number of pages.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where a server listens: `http://HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address(String);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let authority = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        match authority.and_then(|authority| authority.rsplit_once(':')) {
+            Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
+                Ok(Self(format!("{host}:{port}")))
+            }
+            _ => Err("it looks like http://HOST:PORT".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}", self.0)
+    }
+}
+
+/// A server did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{address} is not reached: {cause}")]
+pub(crate) struct Unreached {
+    address: Address,
+    cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// An answer as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+impl Address {
+    pub(super) fn unreached(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unreached {
+        Unreached { address: self.clone(), cause: cause.into() }
+    }
+
+    /// Asks, and waits for the whole answer.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Unreached> {
+        let asking = async {
+            let response = self.open(path, None).await?;
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.map_err(|error| self.unreached(error))?;
+            Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(self.unreached("it does not answer")))
+    }
+
+    /// Asks for a stream of events, those after `last` if it is known; its body is still to come.
+    pub(super) async fn follow(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
+        timeout(PATIENCE, self.open(path, last)).await.unwrap_or_else(|_| Err(self.unreached("it does not answer")))
+    }
+
+    async fn open(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
+        let stream = TcpStream::connect(&self.0).await.map_err(|error| self.unreached(error))?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.unreached(error))?;
+        // It ends with the answer, or with the process.
+        tokio::spawn(connection);
+        let mut request = Request::get(path).header(header::HOST, &self.0);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.unreached(error))?;
+        sender.send_request(request).await.map_err(|error| self.unreached(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for (text, shown) in [
+            ("http://127.0.0.1:8010", "http://127.0.0.1:8010"),
+            ("http://shop.example:80/", "http://shop.example:80"),
+            ("http://[::1]:8010", "http://[::1]:8010"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
+        }
+        for text in ["127.0.0.1:8010", "https://a:1", "http://a", "http://:1", "http://a:b", "http://a/b:1", ""] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `sagamart status`: whether a shop is well, on one screen.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{Admin, Error, client::Address, read};
+
+/// Says how far the history goes and whether each server is well; exits with 0 if all is, 1 if not, 2 if one is not reached
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// A server of the shop; may be said several times, once for each replica
+    #[arg(
+        long = "shop",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000",
+        env = "SAGAMART_SHOP",
+        value_delimiter = ','
+    )]
+    shops: Vec<Address>,
+
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// How it goes, from well to unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Health {
+    Well,
+    Unwell,
+    Unreached,
+}
+
+#[derive(Deserialize)]
+struct Span<'a> {
+    from: Option<&'a str>,
+    bytes: u64,
+    completed: u64,
+    cancelled: u64,
+    missed: u64,
+    undecided: u64,
+    is_doubtful: bool,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    #[serde(default)]
+    reasons: Vec<String>,
+    durability: Option<String>,
+}
+
+/// What is added up over the partitions of each service, and the heads of the columns.
+const COUNTED: [(&str, &str); 6] = [
+    ("sagamart_sagas_in_flight", "in flight"),
+    ("sagamart_sagas_stuck", "stuck"),
+    ("sagamart_sagas_held", "held"),
+    ("sagamart_sagas_parked", "parked"),
+    ("sagamart_log_lag_events", "lag"),
+    ("sagamart_data_missing_events", "missing"),
+];
+
+/// The columns that are zero where all is well.
+const BAD: [usize; 2] = [1, 5];
+
+impl Status {
+    pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let mut out = io::stdout().lock();
+        let mut health = self.history(&mut out).await?;
+        for shop in &self.shops {
+            health = health.max(shop_health(&mut out, shop).await?);
+        }
+        Ok(ExitCode::from(health as u8))
+    }
+
+    async fn history(&self, out: &mut impl Write) -> Result<Health, Error> {
+        let answer = match self.admin.get("/history", &[]).await {
+            Err(error @ (Error::Unreached(_) | Error::Foreign { .. })) => {
+                writeln!(out, "history: {error}")?;
+                return Ok(Health::Unreached);
+            }
+            Err(Error::Refused(why)) => {
+                writeln!(out, "history at {}: {why}", self.admin.address)?;
+                return Ok(Health::Unwell);
+            }
+            other => other?,
+        };
+        let Span { from, bytes, completed, cancelled, missed, undecided, is_doubtful } = read(&self.admin, &answer)?;
+        let from = from.map_or_else(|| "nothing yet".to_owned(), |from| format!("since {from}"));
+        writeln!(out, "history at {}: {from}, {} KiB", self.admin.address, bytes.div_ceil(1024))?;
+        writeln!(out, "  {completed} completed, {cancelled} cancelled, {undecided} open")?;
+        if missed > 0 {
+            writeln!(out, "  {missed} events were missed: some checkouts are not known, or not as a whole")?;
+        }
+        if is_doubtful {
+            writeln!(out, "  some that are shown as open may be decided: events were missed since")?;
+        }
+        Ok(Health::Well)
+    }
+}
+
+async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Error> {
+    let (ready, metrics) = match (shop.get("/readyz").await, shop.get("/metrics").await) {
+        (Ok(ready), Ok(metrics)) => (ready, metrics.body),
+        (Err(error), _) | (_, Err(error)) => {
+            writeln!(out, "shop: {error}: say with --shop where it is")?;
+            return Ok(Health::Unreached);
+        }
+    };
+    let Ready { reasons, durability } =
+        serde_json::from_str(&ready.body).unwrap_or(Ready { reasons: vec![ready.body.clone()], durability: None });
+    let is_ready = ready.status == 200;
+    let said = if is_ready { "ready".to_owned() } else { format!("NOT ready: {}", reasons.join("; ")) };
+    writeln!(out, "shop at {shop}: {said}")?;
+    let works = sum(&metrics, "sagamart_store_works").values().all(|works| *works > 0.0);
+    let kept = durability.map_or_else(String::new, |durability| format!(", {durability}"));
+    writeln!(out, "  store: {}{kept}", if works { "works" } else { "does NOT work" })?;
+    let columns = COUNTED.map(|(name, _)| sum(&metrics, name));
+    let heads: String = COUNTED.iter().map(|(_, head)| format!("{head:>11}")).collect();
+    writeln!(out, "  {:<9}{heads}", "service")?;
+    let names: std::collections::BTreeSet<_> = columns.iter().flat_map(BTreeMap::keys).collect();
+    for name in names {
+        let cells = columns.iter().map(|column| column.get(name).map_or_else(String::new, ToString::to_string));
+        let cells: String = cells.map(|cell| format!("{cell:>11}")).collect();
+        writeln!(out, "  {name:<9}{cells}")?;
+    }
+    let is_bad =
+        BAD.iter().filter_map(|index| columns.get(*index)).any(|column| column.values().any(|value| *value > 0.0));
+    Ok(if is_ready && works && !is_bad { Health::Well } else { Health::Unwell })
+}
+
+/// What a metric comes to for each service.
+fn sum<'text>(exposition: &'text str, name: &str) -> BTreeMap<&'text str, f64> {
+    let mut sums = BTreeMap::new();
+    for line in exposition.lines() {
+        let Some((series, value)) = line.rsplit_once(' ') else { continue };
+        let Some(labels) = series.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('{')) else {
+            continue;
+        };
+        let service = labels.split_once("service=\"").and_then(|(_, rest)| rest.split_once('"'));
+        let Ok(value) = value.parse::<f64>() else { continue };
+        *sums.entry(service.map_or("", |(service, _)| service)).or_default() += value;
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_added_up_and_other_metrics_are_not() {
+        let exposition = "# TYPE a gauge\na{service=\"order\",partition=\"0\"} 1\na{service=\"order\",partition=\"1\"} 2\n\
+                          a{service=\"stock\",partition=\"0\"} 0\nab{service=\"stock\"} 9\nc 1\n# EOF\n";
+        assert_eq!(sum(exposition, "a"), BTreeMap::from([("order", 3.0), ("stock", 0.0)]));
+        assert_eq!(sum(exposition, "c"), BTreeMap::from([("", 1.0)]));
+        assert_eq!(sum(exposition, "b"), BTreeMap::new());
+    }
+}

@@ -1,0 +1,87 @@
+//! What operators ask, on a listener of its own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use utoipa_axum::router::OpenApiRouter;
+use web::{
+    Dialect, Readiness, Site,
+    metrics::HttpMetrics,
+    openapi::About,
+    server::{self, Front},
+};
+
+use super::{Error, life::Stop};
+
+/// What follows events is cut off after this long: it goes on elsewhere, or later.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The listener for operators.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    address: SocketAddr,
+    /// Ends it when it is dropped.
+    open: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), server::Error>>,
+}
+
+impl Admin {
+    /// Lets operators in.
+    pub(crate) fn begin(
+        listener: TcpListener,
+        routes: OpenApiRouter,
+        readiness: Readiness,
+        stop: Stop,
+    ) -> Result<Self, Error> {
+        let address = listener.local_addr()?;
+        let site = Site {
+            about: about(),
+            readiness,
+            registry: Registry::default(),
+            metrics: HttpMetrics::default(),
+            kinds: [order::problems::ALL, api::problems::ALL].concat(),
+            dialect: Dialect::default(),
+            behind_gateway: false,
+        };
+        let (router, _) = site.router(routes);
+        let bounds = server::Settings { drain_timeout: DRAIN_TIMEOUT, ..server::Settings::default() };
+        let mut stop = stop;
+        let (open, closed) = oneshot::channel::<()>();
+        let stopping = async move {
+            tokio::select! {
+                _ = stop.told() => {}
+                _ = closed => {}
+            }
+        };
+        let serving =
+            tokio::spawn(server::serve(listener, Front::new(router), bounds, server::Metrics::default(), stopping));
+        Ok(Self { address, open, serving })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the last operator has gone, who is cut off soon: nothing of the shop depends on it.
+    pub(crate) async fn end(self) {
+        // A store that failed ends the process, too, and nobody tells it to stop then.
+        drop(self.open);
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::debug!(%error, "operators were cut off");
+        }
+    }
+}
+
+/// What the operators' listener says about itself.
+pub(crate) fn about() -> About {
+    About {
+        name: "sagamart admin",
+        version: env!("CARGO_PKG_VERSION"),
+        description: "What became of every checkout, item and user of the shop, for those who operate it. Not for the public.",
+        tags: vec![("history", "What happened: checkouts, accounts, events.")],
+        example: None,
+        steps: Vec::new(),
+        pages: Some(("/console", "Open the console")),
+    }
+}
