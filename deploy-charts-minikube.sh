@@ -15,43 +15,32 @@ Usage: ./deploy-charts-minikube.sh [install|images|uninstall] [OPTION...]
   images       builds the images of the three services inside minikube
   uninstall    removes what `install` installed; data only with --delete-data
 
-  --ingress traefik|addon|none   the Traefik chart (default), minikube's addon `ingress`, or what you have
-  --profile NAME                 minikube's profile, which is also kubectl's context (default: minikube)
-  --delete-data                  with uninstall: the volumes and passwords too
-  --dry-run                      shows each command without running it
-  --help                         this text
+  --ingress traefik|addon|none
+                             the Traefik chart (default), minikube's addon `ingress`, or what you have
+  --profile NAME             minikube's profile, which is also kubectl's context (default: minikube)
+TEXT
+    common_help
+    cat <<'TEXT'
 
 Needs minikube, kubectl, and helm 3.8 or newer. Afterwards: kubectl apply -f k8s/
 TEXT
 }
 
-action=install ingress=traefik context=minikube dry_run=no delete_data=no
+ingress=traefik context=minikube
 traefik_version=41.4.0
 
 while (($#)); do
     case $1 in
         install | images | uninstall) action=$1 ;;
-        --ingress)
-            ingress=${2:-}
-            [[ $ingress =~ ^(traefik|addon|none)$ ]] || fail "--ingress is traefik, addon or none, not '$ingress'"
-            shift
-            ;;
-        --profile)
-            context=${2:-}
-            [[ -n $context ]] || fail "--profile needs a name"
-            shift
-            ;;
-        --delete-data) delete_data=yes ;;
-        --dry-run) dry_run=yes ;;
-        --help | -h)
-            usage
-            exit
-            ;;
-        *) fail "what is '$1'? --help says what there is" ;;
+        --ingress) ingress=$(word_of 'traefik|addon|none' "$@"); shift ;;
+        --profile) context=$(value_of 'a name' "$@"); shift ;;
+        *) common_option "$1" ;;
     esac
     shift
 done
-[[ $delete_data == no || $action == uninstall ]] || fail "--delete-data goes with uninstall"
+require minikube kubectl helm
+minikube --profile "$context" status >/dev/null || fail "minikube's profile '$context' does not run: minikube start --profile $context"
+require_all
 
 build_images() {
     local service
@@ -65,9 +54,8 @@ install_ingress() {
     case $ingress in
         traefik)
             say "the ingress controller Traefik, chart $traefik_version"
-            run helm upgrade traefik oci://ghcr.io/traefik/helm/traefik --install --kube-context "$context" \
-                --namespace traefik --create-namespace --version "$traefik_version" \
-                --values helm-config/traefik.yaml --wait --timeout 5m
+            helm_release upgrade traefik traefik oci://ghcr.io/traefik/helm/traefik --install --create-namespace \
+                --version "$traefik_version" --values helm-config/traefik.yaml --wait --timeout 5m
             ;;
         addon)
             say "minikube's addon ingress (ingress-nginx: retired in March 2026, no more fixes)"
@@ -77,22 +65,17 @@ install_ingress() {
     esac
 }
 
-require minikube kubectl helm
-require_helm
-minikube --profile "$context" status >/dev/null || fail "minikube's profile '$context' does not run: minikube start --profile $context"
-require_cluster
-
 case $action in
     images) build_images ;;
     install)
         install_databases --values helm-config/valkey-minikube.yaml
-        for database in "${databases[@]}"; do wait_for "deployment/$database"; done
         install_ingress
+        await_databases deployment
         say "done. Next: ./deploy-charts-minikube.sh images, unless the images are there, and kubectl apply -f k8s/"
         ;;
     uninstall)
         say "removing the ingress controller Traefik"
-        run helm uninstall traefik --kube-context "$context" --namespace traefik --ignore-not-found --wait
+        helm_release uninstall traefik traefik --ignore-not-found --wait
         uninstall_databases
         say "done"
         ;;

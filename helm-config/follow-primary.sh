@@ -29,6 +29,18 @@ settings() {
     printf 'masteruser default\nmasterauth "%s"\n' "$VALKEY_PASSWORD"
 }
 
+# The configuration with what this script knows in place of the chart's `replicaof`. That line must go, also where a primary starts: with
+# `replicaof no one` below it Valkey forgets the host, still takes itself for a replica, connects to itself and drops its data.
+# write_config [HOST PORT]
+write_config() {
+    {
+        grep -viE '^[[:space:]]*(replicaof|slaveof)[[:space:]]' "$config" || true
+        settings
+        if [ $# -gt 0 ]; then printf 'replicaof %s\n' "$*"; fi
+    } >"$config.new"
+    mv "$config.new" "$config"
+}
+
 begin=$(date +%s)
 until primary=$(agreed) && [ -n "$primary" ]; do
     if [ ! -d "$(dirname "$config")/../appendonlydir" ] && ! getent hosts sentinel >/dev/null; then
@@ -43,11 +55,10 @@ until primary=$(agreed) && [ -n "$primary" ]; do
     sleep 1
 done
 
-settings >>"$config"
 if [ "${primary% *}" = "$self" ] && [ "${primary#* }" = "${VALKEY_PORT:-6379}" ]; then
     say "this pod is the primary"
-    echo 'replicaof no one' >>"$config"
+    write_config
 else
     say "the primary is $primary"
-    echo "replicaof $primary" >>"$config"
+    write_config "${primary% *}" "${primary#* }"
 fi

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# What deploy-charts-minikube.sh and deploy-charts-cluster.sh share. They set the three variables from their arguments.
-context='' dry_run=no delete_data=no
+# What deploy-charts-minikube.sh and deploy-charts-cluster.sh share.
+action=install context='' dry_run=no delete_data=no
 
 namespace=sagamart
 databases=(order-db stock-db payment-db)
 
+# Tried with this version; `auth.usersExistingSecret` and others are templates only in later ones, so every value here is literal.
 valkey_repository=https://valkey.io/valkey-helm/
 valkey_version=0.10.0
 
@@ -14,19 +15,79 @@ fail() {
     exit 1
 }
 
+# A command as a person types it: only what the shell would change is quoted.
+typed() {
+    local word words=()
+    for word in "$@"; do
+        if [[ ! $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]]; then word="'${word//\'/\'\\\'\'}'"; fi
+        words+=("$word")
+    done
+    printf '%s' "${words[*]}"
+}
+
 # Shows a command, and runs it unless this is a dry run.
 run() {
-    printf '    %s\n' "$*"
+    printf '    %s\n' "$(typed "$@")"
     if [[ $dry_run == no ]]; then "$@"; fi
 }
 
 in_cluster() { kubectl --context "$context" "$@"; }
+in_namespace() { in_cluster --namespace "$namespace" "$@"; }
+change_cluster() { run kubectl --context "$context" "$@"; }
+change_namespace() { change_cluster --namespace "$namespace" "$@"; }
+
+# helm_release ACTION RELEASE NAMESPACE [ARGUMENT...]
+helm_release() {
+    local verb=$1 release=$2 where=$3
+    shift 3
+    run helm "$verb" "$release" --kube-context "$context" --namespace "$where" "$@"
+}
+
+# The value of an option: value_of WHAT OPTION [VALUE...]
+value_of() {
+    [[ -n ${3:-} ]] || fail "$2 needs $1"
+    printf '%s' "$3"
+}
+
+# The same where it is one of a few words: word_of 'WORD|WORD' OPTION [VALUE...]
+word_of() {
+    [[ ${3:-} =~ ^($1)$ ]] || fail "$2 is one of $1, not '${3:-}'"
+    printf '%s' "$3"
+}
+
+common_help() {
+    cat <<'TEXT'
+  --delete-data              with uninstall: the volumes and passwords too
+  --dry-run                  shows each command without running it
+  --help                     this text
+TEXT
+}
+
+# Options that both scripts have, and words that are none.
+common_option() {
+    case $1 in
+        --delete-data) delete_data=yes ;;
+        --dry-run) dry_run=yes ;;
+        --help | -h)
+            usage
+            exit
+            ;;
+        *) fail "what is '$1'? --help says what there is" ;;
+    esac
+}
 
 require() {
     local tool
     for tool in "$@"; do
         command -v "$tool" >/dev/null || fail "$tool is not installed; see docs/deploying.md"
     done
+}
+
+# What the tools and the cluster must be, before anything is changed.
+require_all() {
+    [[ $delete_data == no || $action == uninstall ]] || fail "--delete-data goes with uninstall"
+    require_helm
+    require_cluster
 }
 
 # Charts in registries (oci://) need 3.8.
@@ -48,44 +109,51 @@ require_cluster() {
     in_cluster get storageclass --output name | grep -q . || fail "the cluster has no storage class, and databases need volumes"
 }
 
-# A password is made once and then kept: the database and its service read it from there.
+# A password is made once and then kept: the database and its service read it from there. It is never shown, nor an argument.
 ensure_password() {
     local database=$1
-    if in_cluster --namespace "$namespace" get secret "$database" >/dev/null 2>&1; then
+    local create=(kubectl --context "$context" --namespace "$namespace" create secret generic "$database" --from-file=password=/dev/stdin)
+    if in_namespace get secret "$database" >/dev/null 2>&1; then
         say "the Secret $database is there: kept"
         return
     fi
     say "making a password for $database"
-    printf '    %s\n' "kubectl create secret generic $database (a random password, never shown)"
+    printf '    %s | %s\n' "head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'" "$(typed "${create[@]}")"
     if [[ $dry_run == yes ]]; then return; fi
-    head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' |
-        in_cluster --namespace "$namespace" create secret generic "$database" --from-file=password=/dev/stdin
+    head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' | "${create[@]}"
 }
 
-# install_databases [HELM ARGUMENT...]
+# install_databases [HELM ARGUMENT...], in which DATABASE stands for the name of each.
 install_databases() {
     local database
     say "the namespace $namespace"
-    run in_cluster apply --filename k8s/namespace/namespace.yaml
+    change_cluster apply --filename k8s/namespace/namespace.yaml
     for database in "${databases[@]}"; do
         ensure_password "$database"
         say "the database $database: the official Valkey chart $valkey_version"
-        run helm upgrade "$database" valkey --install --kube-context "$context" --namespace "$namespace" \
-            --repo "$valkey_repository" --version "$valkey_version" \
-            --values helm-config/valkey.yaml --set "fullnameOverride=$database" "$@"
+        helm_release upgrade "$database" "$namespace" valkey --install --repo "$valkey_repository" --version "$valkey_version" \
+            --values helm-config/valkey.yaml --set "fullnameOverride=$database" --set "auth.usersExistingSecret=$database" \
+            "${@//DATABASE/$database}"
     done
 }
 
-wait_for() {
-    say "waiting for $*"
-    run in_cluster --namespace "$namespace" rollout status "$1" --timeout 5m
+# Until each is ready, or an error: await_databases KIND
+await_databases() {
+    local database
+    for database in "${databases[@]}"; do
+        say "waiting for the database $database"
+        change_namespace rollout status "$1/$database" --timeout 5m
+    done
 }
+
+# remove_volumes LABEL: claims, and with them the data.
+remove_volumes() { change_namespace delete persistentvolumeclaim --selector "$1" --ignore-not-found; }
 
 uninstall_databases() {
     local database
     for database in "${databases[@]}"; do
         say "removing the database $database"
-        run helm uninstall "$database" --kube-context "$context" --namespace "$namespace" --ignore-not-found --wait
+        helm_release uninstall "$database" "$namespace" --ignore-not-found --wait
     done
     if [[ $delete_data == no ]]; then
         say "volumes and passwords are kept; uninstall --delete-data removes them"
@@ -93,7 +161,7 @@ uninstall_databases() {
     fi
     for database in "${databases[@]}"; do
         say "removing the volumes and the password of $database"
-        run in_cluster --namespace "$namespace" delete persistentvolumeclaim --selector "app.kubernetes.io/instance=$database" --ignore-not-found
-        run in_cluster --namespace "$namespace" delete secret "$database" --ignore-not-found
+        remove_volumes "app.kubernetes.io/instance=$database"
+        change_namespace delete secret "$database" --ignore-not-found
     done
 }

@@ -81,6 +81,10 @@ livenessProbe:
   value: {{ .Values.settings.partitions | quote }}
 - name: SAGAMART_CHECKOUT_TIMEOUT
   value: {{ .Values.settings.checkoutTimeoutSeconds | quote }}
+{{- if and (eq .Values.expose.kind "httpRoute") (eq .Values.expose.httpRoute.idempotencyKey "envoy") }}
+- name: SAGAMART_BEHIND_GATEWAY
+  value: "true"
+{{- end }}
 - name: SAGAMART_RECORDS_IN_MEMORY
   value: {{ .Values.settings.recordsInMemory | int64 | quote }}
 - name: SAGAMART_LOG
@@ -118,10 +122,13 @@ livenessProbe:
 {{- end }}
 - name: SAGAMART_DURABILITY
   value: {{ .root.Values.store.redis.durability }}
-{{- range $peer := list "order" "stock" "payment" }}
-{{- if ne $peer $component }}
+{{- if eq .root.Values.store.redis.durability "replicated" }}
+- name: SAGAMART_REPLICAS
+  value: {{ required "store.redis.replicas: with durability=replicated, say how many replicas a failover may promote" .root.Values.store.redis.replicas | quote }}
+{{- end }}
+{{- /* Whose events it consumes. */}}
+{{- range $peer := get (dict "order" (list "stock" "payment") "stock" (list "order") "payment" (list "order" "stock")) $component }}
 - name: SAGAMART_PEER_{{ upper $peer }}
   value: {{ include "sagamart.name" $root }}-{{ $peer }}-internal:9000
-{{- end }}
 {{- end }}
 {{- end }}

@@ -60,4 +60,5 @@ for database in $databases; do
     mv "$config.new" "$config"
 done
 
-exec valkey-sentinel "$config"
+# Not `valkey-sentinel`: not every package of Valkey has it, and it is the same program.
+exec valkey-server "$config" --sentinel
