@@ -12,11 +12,12 @@ set -euo pipefail
 scratch=$(mkdir -p "$1" && cd "$1" && pwd)
 wanted=${2:-run}
 
-# Its packages are those of the published images: nginx 1.26, Valkey 8.1, and Compose 2.
+# Its packages are those of the published images: nginx 1.26, Valkey 8.1, Prometheus 2.53, and Compose 2.
 suite=trixie
 base=debian:trixie-slim
 valkey=valkey/valkey:8.1
 nginx=nginx:1.26
+prometheus=prom/prometheus:v2.53.3
 rust=rust:1.91-slim-trixie
 
 note() { echo "images: $*" >&2; }
@@ -123,6 +124,12 @@ make_nginx() {
     import nginx "$nginx" --change 'CMD ["nginx", "-g", "daemon off;"]'
 }
 
+make_prometheus() {
+    system_with prometheus prometheus
+    chroot "$scratch/prometheus" sh -ec 'mkdir --parents /prometheus; chown 65534:65534 /prometheus'
+    import prometheus "$prometheus" --change 'VOLUME /prometheus' --change 'CMD ["prometheus"]'
+}
+
 make_rust() {
     system_with rust gcc libc6-dev ca-certificates
     cp --archive "$(rustc --print sysroot)" "$scratch/rust/usr/local/rust"
@@ -134,7 +141,7 @@ make_rust() {
 }
 
 # Mounted file systems would be removed with the folders; there are none, and this makes sure.
-clean() { rm -rf --one-file-system "${scratch:?}/$suite" "$scratch/valkey" "$scratch/nginx" "$scratch/rust"; }
+clean() { rm -rf --one-file-system "${scratch:?}/$suite" "$scratch/valkey" "$scratch/nginx" "$scratch/prometheus" "$scratch/rust"; }
 
 clean
 trap clean EXIT
@@ -144,6 +151,7 @@ run)
     have "$base" || { system && import "$suite" "$base" --change 'CMD ["bash"]'; }
     have "$valkey" || make_valkey
     have "$nginx" || make_nginx
+    have "$prometheus" || make_prometheus
     ;;
 rust)
     have "$rust" || make_rust

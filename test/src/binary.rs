@@ -27,7 +27,8 @@ pub fn path() -> &'static Path {
 fn built() -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--package", "sagamart", "--bin", "sagamart", "--profile", "test-release"])
+        // With everything that it can have, and with the features that the whole workspace is built with.
+        .args(["build", "--workspace", "--bin", "sagamart", "--features", "sagamart/tools"])
         .arg("--message-format=json-render-diagnostics")
         .stderr(Stdio::inherit())
         .output()

@@ -12,8 +12,6 @@ use hyper_util::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::Problem;
-
 /// Above every bound that the server sets itself, so that only a server that hangs reaches it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -60,15 +58,6 @@ impl Answer {
         assert_eq!(self.status, 200, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    /// The problem that a failure carries.
-    ///
-    /// # Panics
-    /// It is no well-formed problem.
-    #[must_use]
-    pub fn problem(&self) -> Problem {
-        Problem::of(self)
     }
 }
 

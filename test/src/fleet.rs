@@ -8,7 +8,8 @@
 //! ```
 
 use std::{
-    path::PathBuf,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -25,6 +26,9 @@ pub const SERVICES: [&str; 3] = ["order", "stock", "payment"];
 /// Replicas of each.
 pub const REPLICAS: usize = 2;
 
+/// Partitions of each service, unless a test wants another number.
+const PARTITIONS: u16 = 4;
+
 /// How long all of it may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -37,8 +41,18 @@ pub struct Replica {
     internal: u16,
     /// The way on which the others reach it.
     pub way: Proxy,
+    /// Where it looks for the other services; `None`: where they are.
+    pub peers: Option<String>,
     log: PathBuf,
     process: Option<Process>,
+}
+
+impl Replica {
+    fn new(service: usize, directory: &Path, index: usize) -> Self {
+        let internal = free_port();
+        let (way, log) = (Proxy::to(internal), directory.join(format!("replica-{index}.log")));
+        Self { service, public: free_port(), internal, way, peers: None, log, process: None }
+    }
 }
 
 /// All of it. Everything ends when it is dropped.
@@ -53,7 +67,9 @@ pub struct Fleet {
     /// In front of it.
     pub gateway: Gateway,
     checkout_timeout_seconds: u32,
-    _directory: TempDir,
+    /// Of each service.
+    partitions: u16,
+    directory: TempDir,
 }
 
 impl Fleet {
@@ -62,19 +78,22 @@ impl Fleet {
     /// # Panics
     /// Something does not start.
     pub async fn start(checkout_timeout_seconds: u32) -> Self {
+        Self::with_partitions(checkout_timeout_seconds, PARTITIONS).await
+    }
+
+    /// The same with so many partitions of each service.
+    ///
+    /// # Panics
+    /// Something does not start.
+    pub async fn with_partitions(checkout_timeout_seconds: u32, partitions: u16) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let databases: Vec<_> = SERVICES.iter().map(|_| Database::start(Kind::Valkey8, Options::default())).collect();
         let ways = databases.iter().map(|database| Proxy::to(database.port())).collect();
         let replicas: Vec<_> = (0..REPLICAS * SERVICES.len())
-            .map(|index| {
-                let internal = free_port();
-                let log = directory.path().join(format!("replica-{index}.log"));
-                let service = index % SERVICES.len();
-                Replica { service, public: free_port(), internal, way: Proxy::to(internal), log, process: None }
-            })
+            .map(|index| Replica::new(index % SERVICES.len(), directory.path(), index))
             .collect();
         let gateway = gateway(&replicas);
-        let mut fleet = Self { replicas, databases, ways, gateway, checkout_timeout_seconds, _directory: directory };
+        let mut fleet = Self { replicas, databases, ways, gateway, checkout_timeout_seconds, partitions, directory };
         for index in 0..fleet.replicas.len() {
             fleet.start_replica(index);
         }
@@ -88,18 +107,36 @@ impl Fleet {
         Shop::new(Client::new(([127, 0, 0, 1], self.gateway.port()).into()))
     }
 
+    /// Where clients reach one replica.
+    #[must_use]
+    pub fn address(&self, index: usize) -> SocketAddr {
+        let public = self.replicas.get(index).map_or(0, |replica| replica.public);
+        ([127, 0, 0, 1], public).into()
+    }
+
     /// A client of one replica.
     #[must_use]
     pub fn replica(&self, index: usize) -> Client {
-        let public = self.replicas.get(index).map_or(0, |replica| replica.public);
-        Client::new(([127, 0, 0, 1], public).into())
+        Client::new(self.address(index))
+    }
+
+    /// Another replica of a service, which does not run yet and of which the gateway knows nothing; returns its index.
+    pub fn add_replica(&mut self, service: usize) -> usize {
+        let index = self.replicas.len();
+        self.replicas.push(Replica::new(service, self.directory.path(), index));
+        index
     }
 
     /// Starts a replica that does not run.
     pub fn start_replica(&mut self, index: usize) {
+        let wrong = self.replicas.get(index).and_then(|replica| replica.peers.clone());
         let seeds = |service: usize| {
+            let name = SERVICES.get(service).copied().unwrap_or_default();
+            if let Some(wrong) = &wrong {
+                return format!("{name}={wrong}");
+            }
             let of_service = self.replicas.iter().filter(|replica| replica.service == service);
-            of_service.map(|replica| format!("127.0.0.1:{}", replica.way.port())).collect::<Vec<_>>().join(",")
+            of_service.map(|replica| format!("{name}=127.0.0.1:{}", replica.way.port())).collect::<Vec<_>>().join(",")
         };
         let Some(replica) = self.replicas.get(index) else { return };
         let address = |port: u16| format!("127.0.0.1:{port}");
@@ -109,8 +146,13 @@ impl Fleet {
         command.args(["--advertise", &address(replica.way.port())]);
         let store = self.ways.get(replica.service).map_or(0, Proxy::port);
         command.args(["--store", &format!("redis://{}", address(store))]);
-        command.args(["--checkout-timeout", &self.checkout_timeout_seconds.to_string()]);
-        command.args(["--peer-order", &seeds(0), "--peer-stock", &seeds(1), "--peer-payment", &seeds(2)]);
+        command.args(["--checkout-timeout", &self.checkout_timeout_seconds.to_string(), "--behind-gateway"]);
+        command.args(["--partitions", &self.partitions.to_string()]);
+        // Whose events it consumes.
+        let producers: &[usize] = [[1, 2].as_slice(), &[0], &[0, 1]].get(replica.service).copied().unwrap_or_default();
+        for producer in producers {
+            command.args(["--peer", &seeds(*producer)]);
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SAGAMART_") {
                 command.env_remove(name);
@@ -147,13 +189,14 @@ impl Fleet {
         self.replicas.get(index).and_then(|replica| replica.process.as_ref()).into_iter().for_each(Process::thaw);
     }
 
-    /// Waits until every replica is ready.
+    /// Waits until every replica that was started and not ended is ready.
     ///
     /// # Panics
     /// One is not in time, or has ended.
     pub async fn ready(&mut self) {
         let deadline = Instant::now() + READY_TIMEOUT;
-        for index in 0..self.replicas.len() {
+        let runs = |index: &usize| self.replicas.get(*index).is_some_and(|replica| replica.process.is_some());
+        for index in (0..self.replicas.len()).filter(runs) {
             while !self.replica(index).is_ready().await {
                 let said = self.said(index);
                 assert!(Instant::now() < deadline, "replica {index} is not ready:\n{said}");

@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod binary;
+pub mod browser;
 pub mod client;
 pub mod damage;
 pub mod exposition;
@@ -20,16 +21,19 @@ pub mod fleet;
 pub mod load;
 pub mod market;
 pub mod problem;
+pub mod prometheus;
 pub mod raw;
 pub mod server;
 pub mod shop;
 pub mod small_disk;
 
 pub use audit::audit;
+pub use browser::Browser;
 pub use client::{Answer, Client, NoAnswer};
 pub use fixture::Fixture;
 pub use fleet::Fleet;
 pub use market::{Market, Placed};
 pub use problem::Problem;
+pub use prometheus::Prometheus;
 pub use server::{Exit, Server, Settings, Store};
 pub use shop::{Item, Order, Outcome, Shop, User};

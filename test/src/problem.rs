@@ -45,3 +45,14 @@ impl Problem {
         Self { slug, status: answer.status, detail, members }
     }
 }
+
+impl Answer {
+    /// The problem that a failure carries.
+    ///
+    /// # Panics
+    /// It is no well-formed problem.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem::of(self)
+    }
+}

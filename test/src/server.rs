@@ -32,6 +32,8 @@ pub enum Store {
     Embedded,
     /// Nowhere: gone when the process ends.
     Memory,
+    /// Wherever the other arguments, or the environment, say.
+    Unsaid,
 }
 
 /// How a server is started.
@@ -45,6 +47,8 @@ pub struct Settings {
     pub partitions: Option<u16>,
     /// `--checkout-timeout`, in seconds, or the server's default.
     pub checkout_timeout_seconds: Option<u32>,
+    /// `--admin-listen`, or the server's default.
+    pub admin_listen: Option<String>,
     /// More arguments of `serve`.
     pub arguments: Vec<String>,
     /// Environment variables, by name.
@@ -61,6 +65,7 @@ impl Default for Settings {
             store: Store::Embedded,
             partitions: None,
             checkout_timeout_seconds: None,
+            admin_listen: Some("127.0.0.1:0".to_owned()),
             arguments: Vec::new(),
             environment: Vec::new(),
             wrapper: Vec::new(),
@@ -82,13 +87,20 @@ impl Settings {
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
-        command.args(["serve", "--listen", &self.listen, "--data"]).arg(data);
-        command.args(["--store", if self.store == Store::Embedded { "embedded" } else { "memory" }]);
+        command.args(["serve", "--listen", &self.listen]);
+        match self.store {
+            Store::Embedded => drop(command.args(["--store", &format!("embedded:{}", data.display())])),
+            Store::Memory => drop(command.args(["--store", "memory:"])),
+            Store::Unsaid => {}
+        }
         if let Some(partitions) = self.partitions {
             command.args(["--partitions", &partitions.to_string()]);
         }
         if let Some(seconds) = self.checkout_timeout_seconds {
             command.args(["--checkout-timeout", &seconds.to_string()]);
+        }
+        if let Some(address) = &self.admin_listen {
+            command.args(["--admin-listen", address]);
         }
         command.args(&self.arguments);
         // What the person who runs the tests has set for a server of their own must not reach this one.
@@ -193,6 +205,12 @@ impl Server {
         self.address
     }
 
+    /// Where it lets operators in, if it does.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        address_after("history: ", &self.stdout.text())
+    }
+
     /// A new client of it, with connections of its own.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -293,12 +311,7 @@ impl Starting {
 
     /// The address in the line that says where it listens.
     fn address(&self) -> Option<SocketAddr> {
-        let text = self.stdout.text();
-        let (_, after) = text.split_once("http://127.0.0.1:")?;
-        // Without the line's end the port might be half written.
-        let line = after.split_once('\n')?.0;
-        let port: String = line.chars().take_while(char::is_ascii_digit).collect();
-        Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
+        address_after("listens on ", &self.stdout.text())
     }
 
     fn said(&self) -> String {
@@ -325,6 +338,15 @@ impl Drop for Starting {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The loopback address of the URL that follows `words`.
+fn address_after(words: &str, text: &str) -> Option<SocketAddr> {
+    let (_, after) = text.split_once(words)?.1.split_once("http://127.0.0.1:")?;
+    // Without the line's end the port might be half written.
+    let line = after.split_once('\n')?.0;
+    let port: String = line.chars().take_while(char::is_ascii_digit).collect();
+    Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?)))
 }
 
 fn send(child: &Child, signal: Signal) {

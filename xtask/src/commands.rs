@@ -5,8 +5,12 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::{
-    advisories, compose, deployment, failure::Result, layers, lengths, licences, links, process, report::Report,
-    suites, workspace::Workspace,
+    advisories, circles, compose, deployment, dist,
+    failure::Result,
+    layers, lengths, licences, links, process,
+    report::Report,
+    suites::{self, Extent},
+    workspace::Workspace,
 };
 
 /// Far above what a compiling step takes on two slow cores; it only ends one that hangs.
@@ -23,12 +27,16 @@ pub(crate) enum Check {
     Licences,
     /// No locked version was yanked; with cargo-deny installed, none has a security advisory either
     Advisories,
+    /// No files of a crate import each other in a circle
+    Circles,
     /// No source file is too long without saying why
     Lengths,
     /// Local links in Markdown files lead somewhere
     Links,
     /// Clippy with the workspace's lints as errors, on all targets
     Clippy,
+    /// Clippy on the program as it is built by default, without the commands that measure and judge
+    Default,
     /// The API documentation builds without a warning
     Docs,
     /// Manifests, chart and deployment scripts are right in themselves and fit the binary
@@ -36,15 +44,17 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// In the order `ci` runs them before the tests: what fails fast comes first. The deployment's needs the binary, and so comes after.
-    const ALL: [Self; 8] = [
+    /// In the order `ci` runs them before the tests: what fails fast comes first. The deployment's needs the binary, and so is among the tests.
+    const ALL: [Self; 10] = [
         Self::Format,
         Self::Layers,
         Self::Licences,
         Self::Advisories,
+        Self::Circles,
         Self::Lengths,
         Self::Links,
         Self::Clippy,
+        Self::Default,
         Self::Docs,
     ];
 
@@ -54,9 +64,11 @@ impl Check {
             Self::Layers => "layers",
             Self::Licences => "licences",
             Self::Advisories => "advisories",
+            Self::Circles => "circles",
             Self::Lengths => "file lengths",
             Self::Links => "links",
             Self::Clippy => "clippy",
+            Self::Default => "clippy of the default program",
             Self::Docs => "documentation",
             Self::Deployment => "deployment",
         }
@@ -69,11 +81,17 @@ impl Check {
             Self::Layers => report.step(name, || layers::check(workspace)),
             Self::Licences => report.step(name, || licences::check(workspace)),
             Self::Advisories => report.step(name, || advisories::check(workspace)),
+            Self::Circles => report.step(name, || circles::check(workspace)),
             Self::Lengths => report.step(name, || lengths::check(workspace)),
             Self::Links => report.step(name, || links::check(workspace)),
             Self::Clippy => report.step(name, || quiet(workspace, &CLIPPY)),
+            Self::Default => report.step(name, || quiet(workspace, &CLIPPY_OF_THE_DEFAULT)),
             Self::Docs => report.step(name, || docs(workspace)),
-            Self::Deployment => report.tests(name, |totals| deployment::test(workspace, totals)),
+            Self::Deployment => {
+                if report.passes("build", || suites::build(workspace)) {
+                    report.tests(name, |totals| deployment::test(workspace, name, totals));
+                }
+            }
         }
     }
 }
@@ -90,10 +108,13 @@ const CLIPPY: [&str; 9] = [
     "-Dclippy::too_many_lines",
 ];
 
+/// What is the tests' is in the other one.
+const CLIPPY_OF_THE_DEFAULT: [&str; 6] = ["clippy", "--package", "sagamart", "--", "-D", "warnings"];
+
 pub(crate) fn test() -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
-    suites::run(&workspace, &mut report);
+    suites::run(&workspace, &mut report, Extent::Daily);
     Ok(report)
 }
 
@@ -103,8 +124,7 @@ pub(crate) fn ci() -> Result<Report> {
     for check in Check::ALL {
         check.step(&workspace, &mut report);
     }
-    suites::run(&workspace, &mut report);
-    Check::Deployment.step(&workspace, &mut report);
+    suites::run(&workspace, &mut report, Extent::Whole);
     Ok(report)
 }
 
@@ -119,6 +139,13 @@ pub(crate) fn images() -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
     report.step("images", || compose::images(&workspace));
+    Ok(report)
+}
+
+pub(crate) fn dist() -> Result<Report> {
+    let workspace = Workspace::load()?;
+    let mut report = Report::default();
+    report.step("archive", || dist::archive(&workspace));
     Ok(report)
 }
 

@@ -11,10 +11,11 @@ use std::{
 };
 
 use crate::{
+    cargo_test::{counted, tests},
     failure::{Failure, Result},
     process,
     report::Totals,
-    suites::{self, BINARY_VARIABLE},
+    system,
     workspace::{self, Workspace},
 };
 
@@ -33,17 +34,34 @@ const RENDERED: &str = "k8s/sagamart.yaml";
 const RENDERED_FROM: &str = "k8s/overlays/minikube";
 const RENDERED_HEAD: &str = "# Rendered from k8s/overlays/minikube, where the comments are. Do not edit: `cargo xtask render-manifests` writes it.\n";
 
-/// Installs the tools and runs the tests.
-pub(crate) fn test(workspace: &Workspace, totals: &mut Totals) -> Result<()> {
+/// Begins the Dockerfiles that are written. It also makes them differ in size from the one that they are written from: BuildKit takes files of
+/// one name, size and time for one file, which those of `order` and `stock` would be after a checkout.
+const WRITTEN_HEAD: &str = "# Written from order/Dockerfile by `cargo xtask render-manifests`.\n";
+
+/// What a chart needs lies in its own folder.
+const CHART_FILES: [&str; 2] = ["monitoring/sagamart.rules.yml", "monitoring/grafana/sagamart.json"];
+
+/// Installs the tools and runs the tests, shown with `name`.
+pub(crate) fn test(workspace: &Workspace, name: &str, totals: &mut Totals) -> Result<()> {
     let tools = tools(workspace)?;
-    let binary = suites::binary(workspace)?;
-    let arguments = ["test", "--package", PACKAGE, "--no-fail-fast"];
-    let mut command = workspace.cargo(&arguments);
-    suites::counted(command.env(TOOLS_VARIABLE, tools).env(BINARY_VARIABLE, binary), totals)
+    let mut tests = tests(workspace, &["--test", "deployment"], &[]);
+    counted(name, tests.env(TOOLS_VARIABLE, tools), totals)
 }
 
-/// Writes the file that `kubectl apply -f k8s/` reads.
+/// Writes what has another file as its source: the file that `kubectl apply -f k8s/` reads, the Dockerfiles of two services, and the
+/// chart's copies of what is for Prometheus and Grafana.
 pub(crate) fn render(workspace: &Workspace) -> Result<String> {
+    let dockerfile = |service: &str| workspace.root().join(service).join("Dockerfile");
+    let order = fs::read_to_string(dockerfile("order"))?;
+    for service in ["stock", "payment"] {
+        fs::write(dockerfile(service), format!("{WRITTEN_HEAD}{}", order.replace("order", service)))?;
+    }
+    let files = workspace.root().join("charts/sagamart/files");
+    fs::create_dir_all(&files)?;
+    for source in CHART_FILES.map(|name| workspace.root().join(name)) {
+        let name = source.file_name().expect("each is a file");
+        fs::copy(&source, files.join(name))?;
+    }
     let kubectl = tools(workspace)?.join("bin/kubectl");
     let output = Command::new(kubectl).args(["kustomize", RENDERED_FROM]).current_dir(workspace.root()).output()?;
     if !output.status.success() {
@@ -51,7 +69,7 @@ pub(crate) fn render(workspace: &Workspace) -> Result<String> {
     }
     let text = format!("{RENDERED_HEAD}{}", String::from_utf8_lossy(&output.stdout));
     fs::write(workspace.root().join(RENDERED), text)?;
-    Ok(RENDERED.to_owned())
+    Ok(format!("{RENDERED}, two Dockerfiles, {} files of the chart", CHART_FILES.len()))
 }
 
 /// The folder with everything that the tests call, complete.
@@ -67,13 +85,10 @@ fn tools(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 fn system_packages() -> Result<()> {
-    let venv = || {
-        Command::new("python3").args(["-c", "import ensurepip, venv"]).output().is_ok_and(|run| run.status.success())
-    };
-    if process::installed("shellcheck") && venv() {
+    if process::installed("shellcheck") && system::has_venv() {
         return Ok(());
     }
-    suites::install(&["shellcheck", "python3", "python3-venv"])
+    system::install(&["shellcheck", "python3", "python3-venv"])
 }
 
 /// A virtual environment with exactly the listed packages, made anew when the list changes.

@@ -5,7 +5,9 @@
 //!        ┌───────────┼───────────┐
 //!        ▼           ▼           ▼
 //!      bench   order stock    store-*
-//!              payment │         │
+//!        │     payment │         │
+//!        ▼       │  ▼  ▼         │
+//!     referee    │  api          │
 //!                │  ▼  ▼         │
 //!                │ web contract  │
 //!                └──▶ saga ◀─────┘
@@ -31,7 +33,7 @@ struct Layer {
     allowed_in_tests: &'static [&'static str],
 }
 
-const SERVICE: [&str; 3] = ["saga", "sagamart-contract", "sagamart-web"];
+const SERVICE: [&str; 4] = ["saga", "sagamart-api", "sagamart-contract", "sagamart-web"];
 const MEMORY: &[&str] = &["saga-store-memory"];
 
 /// A package that no row names is a finding: whoever adds one says here where it stands.
@@ -40,10 +42,13 @@ const LAYERS: &[Layer] = &[
     layer("saga-store-*", &["saga"], &["sagamart-test-servers"]),
     layer("sagamart-contract", &[], &[]),
     layer("sagamart-web", &["saga"], MEMORY),
+    layer("sagamart-api", &["sagamart-contract", "sagamart-web"], &[]),
     layer("sagamart-order", &SERVICE, MEMORY),
     layer("sagamart-stock", &SERVICE, MEMORY),
     layer("sagamart-payment", &SERVICE, MEMORY),
-    layer("sagamart-bench", &[], &[]),
+    layer("sagamart-observer", &SERVICE, MEMORY),
+    layer("sagamart-referee", &[], &[]),
+    layer("sagamart-bench", &["sagamart-referee"], &[]),
     // It drives the services' steps, and needs neither their routes nor a store's disk.
     layer(
         "sagamart-simulator",
@@ -55,11 +60,13 @@ const LAYERS: &[Layer] = &[
         &[
             "saga",
             "saga-store-*",
+            "sagamart-api",
             "sagamart-contract",
             "sagamart-web",
             "sagamart-order",
             "sagamart-stock",
             "sagamart-payment",
+            "sagamart-observer",
             "sagamart-bench",
             "sagamart-simulator",
         ],

@@ -2,9 +2,12 @@
 #![expect(clippy::print_stdout, reason = "a command line tool reports on standard output")]
 
 mod advisories;
+mod cargo_test;
+mod circles;
 mod commands;
 mod compose;
 mod deployment;
+mod dist;
 mod failure;
 mod layers;
 mod lengths;
@@ -13,6 +16,7 @@ mod links;
 mod process;
 mod report;
 mod suites;
+mod system;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,15 +32,17 @@ use clap::Parser;
     max_term_width = 100
 )]
 enum Xtask {
-    /// Sets up and runs every test: unit, property, conformance, doc tests, examples, and the black-box tests against
-    /// the real binary
+    /// Sets up and runs the tests: unit, property, conformance, doc tests, examples, the black-box tests against the real
+    /// binary, and the compose files; what is long by nature is left to `ci`, and named in the summary
     Test,
-    /// Everything that has to pass before a change lands: `test` and all the checks below
+    /// Everything that has to pass before a change lands: every test, and all the checks below
     Ci,
-    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay
+    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay, and two Dockerfiles from the third
     RenderManifests,
     /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
     Images,
+    /// Makes the archive of a release, below `target/archives`: the program linked statically, with its manual, and a checksum
+    Dist,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
         Xtask::Ci => commands::ci(),
         Xtask::RenderManifests => commands::render_manifests(),
         Xtask::Images => commands::images(),
+        Xtask::Dist => commands::dist(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {

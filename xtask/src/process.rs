@@ -1,11 +1,12 @@
 //! Child processes that end: each has a time limit, and an interrupt of xtask reaches the whole tree of them.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -19,6 +20,9 @@ use crate::failure::{Failure, Result};
 
 /// How often a running child is looked at: short beside any step, long beside the cost of looking.
 const POLL: Duration = Duration::from_millis(50);
+
+/// The groups of children that run, several where suites run beside each other.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
     let flag = Arc::new(AtomicBool::new(false));
@@ -39,7 +43,7 @@ pub(crate) fn run(command: &mut Command, timeout: Duration) -> Result<()> {
     success(command, status)
 }
 
-/// Runs `command`, shows each line of its standard output and hands it to `see`.
+/// Runs `command` and hands each line of its standard output to `see`.
 ///
 /// # Errors
 /// As [`run`].
@@ -50,7 +54,6 @@ pub(crate) fn run_seeing(command: &mut Command, timeout: Duration, mut see: impl
         scope.spawn(move || {
             for line in output.into_iter().flat_map(|output| BufReader::new(output).lines()) {
                 let Ok(line) = line else { break };
-                println!("{line}");
                 see(&line);
             }
         });
@@ -73,37 +76,50 @@ pub(crate) fn installed(program: &str) -> bool {
 fn start(command: &mut Command) -> Result<Child> {
     LazyLock::force(&INTERRUPTED);
     // A group of its own, so that a time-out ends the test processes and servers below cargo too.
-    command
+    let child = command
         .stdin(Stdio::null())
         .process_group(0)
         .spawn()
-        .map_err(|error| Failure::new(format!("cannot start {}: {error}", shown(command))))
+        .map_err(|error| Failure::new(format!("cannot start {}: {error}", shown(command))))?;
+    running().insert(group(&child));
+    Ok(child)
+}
+
+/// The number of a child's group, which is its own.
+fn group(child: &Child) -> i32 {
+    i32::try_from(child.id()).expect("the kernel's process numbers are an i32")
+}
+
+fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn kill(group: i32) {
+    if let Some(group) = Pid::from_raw(group) {
+        // The group may have ended in this moment; then there is nothing left to end.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
 }
 
 fn wait(child: &mut Child, command: &Command, timeout: Duration) -> Result<ExitStatus> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
+            running().remove(&group(child));
             return Ok(status);
         }
-        let why = if INTERRUPTED.load(Ordering::Relaxed) {
-            "was interrupted".to_owned()
-        } else if Instant::now() >= deadline {
-            format!("was still running after {} s", timeout.as_secs())
-        } else {
-            thread::sleep(POLL);
-            continue;
-        };
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            // The group may have ended in this moment; then there is nothing left to end.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        child.wait()?;
         if INTERRUPTED.load(Ordering::Relaxed) {
-            println!("xtask: {} {why}", shown(command));
+            println!("xtask: {} was interrupted", shown(command));
+            running().iter().copied().for_each(kill);
             std::process::exit(130);
         }
-        return Err(Failure::new(format!("{} {why}", shown(command))));
+        if Instant::now() >= deadline {
+            kill(group(child));
+            child.wait()?;
+            running().remove(&group(child));
+            return Err(Failure::new(format!("{} was still running after {} s", shown(command), timeout.as_secs())));
+        }
+        thread::sleep(POLL);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -44,44 +45,69 @@ struct Step {
     note: String,
 }
 
+/// Runs a suite and counts its tests.
+type RunSuite<'a> = Box<dyn FnOnce(&mut Totals) -> Result<()> + Send + 'a>;
+
+/// A suite of tests that disturbs no other one.
+pub(crate) struct Suite<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) run: RunSuite<'a>,
+}
+
 /// What was run so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    began: Instant,
     steps: Vec<Step>,
     totals: Totals,
     ran_tests: bool,
 }
 
+impl Default for Report {
+    fn default() -> Self {
+        Self { began: Instant::now(), steps: Vec::new(), totals: Totals::default(), ran_tests: false }
+    }
+}
+
 impl Report {
     /// Runs one step. A failed one does not stop those after it: a developer wants to see all that is wrong at once.
     pub(crate) fn step(&mut self, name: &'static str, run: impl FnOnce() -> Result<String>) {
-        self.timed(name, |_| run());
+        self.passes(name, run);
     }
 
-    /// Runs one step that counts tests.
-    pub(crate) fn tests(&mut self, name: &'static str, run: impl FnOnce(&mut Totals) -> Result<()>) {
+    /// The same where others need it: whether it passed.
+    pub(crate) fn passes(&mut self, name: &'static str, run: impl FnOnce() -> Result<String>) -> bool {
+        let step = timed(name, run);
+        let passed = step.passed;
+        self.steps.push(step);
+        passed
+    }
+
+    /// Runs one suite of tests.
+    pub(crate) fn tests(&mut self, name: &'static str, run: impl FnOnce(&mut Totals) -> Result<()> + Send) {
+        self.tests_at_once(vec![Suite { name, run: Box::new(run) }]);
+    }
+
+    /// Runs several suites of tests beside each other: each spends much of its time waiting.
+    pub(crate) fn tests_at_once(&mut self, suites: Vec<Suite<'_>>) {
         self.ran_tests = true;
-        self.timed(name, |report| {
-            let mut totals = Totals::default();
-            let outcome = run(&mut totals);
-            report.totals.passed += totals.passed;
-            report.totals.failed += totals.failed;
-            report.totals.skipped += totals.skipped;
-            outcome.map(|()| format!("{} tests", totals.passed))
+        let done = thread::scope(|scope| {
+            let running = suites.into_iter().map(|Suite { name, run }| {
+                scope.spawn(move || {
+                    let mut totals = Totals::default();
+                    let step = timed(name, || run(&mut totals).map(|()| format!("{} tests", totals.passed)));
+                    (step, totals)
+                })
+            });
+            let running: Vec<_> = running.collect();
+            running.into_iter().map(|suite| suite.join().expect("a suite returns its failure")).collect::<Vec<_>>()
         });
-    }
-
-    fn timed(&mut self, name: &'static str, run: impl FnOnce(&mut Self) -> Result<String>) {
-        println!("\n==> {name}");
-        let start = Instant::now();
-        let outcome = run(self);
-        let took = start.elapsed();
-        let (passed, note) = match outcome {
-            Ok(note) => (true, note),
-            Err(failure) => (false, failure.to_string()),
-        };
-        println!("{} {name} in {:.1} s: {note}", mark(passed), took.as_secs_f64());
-        self.steps.push(Step { name, took, passed, note });
+        for (step, totals) in done {
+            self.totals.passed += totals.passed;
+            self.totals.failed += totals.failed;
+            self.totals.skipped += totals.skipped;
+            self.steps.push(step);
+        }
     }
 
     /// Prints the summary; the exit code says whether everything passed.
@@ -94,8 +120,7 @@ impl Report {
             let note = step.note.lines().next().unwrap_or_default();
             println!("{} {:>7.1} s  {}: {note}", mark(step.passed), step.took.as_secs_f64(), step.name);
         }
-        let all: Duration = self.steps.iter().map(|step| step.took).sum();
-        println!("   {:>7.1} s  in all\n", all.as_secs_f64());
+        println!("   {:>7.1} s  in all\n", self.began.elapsed().as_secs_f64());
 
         let steps_failed = self.steps.iter().filter(|step| !step.passed).count();
         let Totals { passed, failed, skipped } = self.totals;
@@ -112,12 +137,27 @@ impl Report {
     }
 }
 
+fn timed(name: &'static str, run: impl FnOnce() -> Result<String>) -> Step {
+    println!("\n==> {name}");
+    let start = Instant::now();
+    let outcome = run();
+    let took = start.elapsed();
+    let (passed, note) = match outcome {
+        Ok(note) => (true, note),
+        Err(failure) => (false, failure.to_string()),
+    };
+    println!("{} {name} in {:.1} s: {note}", mark(passed), took.as_secs_f64());
+    Step { name, took, passed, note }
+}
+
 fn mark(passed: bool) -> &'static str {
     if passed { "ok  " } else { "FAIL" }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::failure::Failure;
 
@@ -137,6 +177,35 @@ mod tests {
         let mut report = Report::default();
         report.step("good", || Ok("fine".to_owned()));
         report.step("bad", || Err(Failure::new("does not compile")));
+        assert_eq!(format!("{:?}", report.conclude()), format!("{:?}", ExitCode::FAILURE));
+    }
+
+    #[test]
+    fn suites_run_beside_each_other_and_their_tests_add_up() {
+        let (here, there) = mpsc::channel();
+        let mut report = Report::default();
+        report.tests_at_once(vec![
+            // Each waits for the other.
+            Suite {
+                name: "one",
+                run: Box::new(move |totals| {
+                    totals.see("test result: ok. 2 passed; 0 failed; 0 ignored");
+                    there.recv().map_err(|gone| Failure::new(gone.to_string()))
+                }),
+            },
+            Suite {
+                name: "other",
+                run: Box::new(move |totals| {
+                    totals.see("test result: FAILED. 3 passed; 1 failed; 0 ignored");
+                    here.send(()).map_err(|gone| Failure::new(gone.to_string()))
+                }),
+            },
+        ]);
+        assert_eq!(report.totals, Totals { passed: 5, failed: 1, skipped: 0 });
+        assert_eq!(
+            report.steps.iter().map(|step| (step.name, step.passed)).collect::<Vec<_>>(),
+            [("one", true), ("other", true)]
+        );
         assert_eq!(format!("{:?}", report.conclude()), format!("{:?}", ExitCode::FAILURE));
     }
 

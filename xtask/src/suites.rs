@@ -1,20 +1,21 @@
 //! The tests, and what they need set up.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use crate::{
+    cargo_test::{FEATURES, binary, counted, see, tests},
     compose, deployment,
     failure::{Failure, Result},
     process,
-    report::{Report, Totals},
+    report::{Report, Suite, Totals},
+    system,
     workspace::Workspace,
 };
 
 /// Far above what each takes on two slow cores; it only ends one that hangs.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(20 * 60);
-const TESTS_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const EXAMPLE_TIMEOUT: Duration = Duration::from_secs(2 * 60);
-const INSTALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const SERVERS_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// The package of the tests that need the built binary.
 const BLACK_BOX: &str = "sagamart-black-box";
@@ -22,56 +23,106 @@ const BLACK_BOX: &str = "sagamart-black-box";
 /// The package of the tests that start containers.
 const COMPOSE: &str = "sagamart-compose-tests";
 
-/// The profile of the binary under test: nearly as fast as `release`, and built in a fraction of the time.
-const BINARY_PROFILE: &str = "test-release";
+/// The packages whose tests start real databases.
+const REAL_SERVERS: [&str; 2] = ["saga-store-redis", "sagamart-test-servers"];
 
-/// Where the black-box tests look for the binary.
-pub(crate) const BINARY_VARIABLE: &str = "SAGAMART_BIN";
+/// How many of those run at once: they wait for servers that start, fail over and time out, and use a fifth of a processor each.
+const REAL_SERVERS_THREADS: &str = "--test-threads=4";
 
-/// Runs everything that `cargo xtask test` promises.
-pub(crate) fn run(workspace: &Workspace, report: &mut Report) {
-    report.step("servers of the tests", || servers(workspace));
-    report.tests("unit, property, conformance and doc tests", |totals| {
-        let excluded = [BLACK_BOX, COMPOSE, deployment::PACKAGE];
-        let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
-        arguments.extend(excluded.iter().flat_map(|package| ["--exclude", package]));
-        counted(&mut workspace.cargo(&arguments), totals)
-    });
-    report.step("examples", || examples(workspace));
-    report.step("tools of the black-box tests", tools);
-    report.tests("black-box tests", |totals| {
-        let binary = binary(workspace)?;
-        let arguments = ["test", "--package", BLACK_BOX, "--no-fail-fast"];
-        counted(workspace.cargo(&arguments).env(BINARY_VARIABLE, binary), totals)
-    });
-    report.step("images of the compose files", || compose::images(workspace));
-    report.tests("compose files", |totals| {
-        let binary = binary(workspace)?;
-        // Shown as they come: each fault says what it cost.
-        let arguments = ["test", "--package", COMPOSE, "--no-fail-fast", "--", "--nocapture", "--test-threads=1"];
-        let mut tests = workspace.cargo(&arguments);
-        if let Some(configuration) = compose::docker_configuration(workspace) {
-            tests.env("DOCKER_CONFIG", configuration);
-        }
-        counted(tests.env(BINARY_VARIABLE, binary), totals)
-    });
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All but what is long by nature.
+    Daily,
+    /// Everything.
+    Whole,
 }
 
-pub(crate) fn counted(command: &mut Command, totals: &mut Totals) -> Result<()> {
-    process::run_seeing(command, TESTS_TIMEOUT, |line| totals.see(line))?;
-    if totals.passed == 0 {
-        return Err(Failure::new("no test was run"));
+/// What is long by nature: faults in a row under load, and searches. Said in the summary where it is left out.
+const LONG: &str = "left to `cargo xtask ci`: the fleet's faults, monitoring, databases that fail over in Docker, the deployment's tests; to `sagamart check --deep`: the deep searches";
+
+/// Runs the tests, several suites beside each other.
+pub(crate) fn run(workspace: &Workspace, report: &mut Report, extent: Extent) {
+    // What an earlier build left would be tested.
+    if !report.passes("build", || build(workspace)) {
+        return;
     }
-    Ok(())
+    report.step("servers of the tests", || servers(workspace));
+    report.step("tools of the black-box tests", tools);
+    report.step("images of the compose files", || compose::images(workspace));
+    report.step("examples", || examples(workspace));
+    let mut suites = vec![
+        suite("unit, property and conformance tests", |name, totals| {
+            let others = test_targets(workspace, |package| {
+                ![BLACK_BOX, COMPOSE, deployment::PACKAGE].contains(&package) && !REAL_SERVERS.contains(&package)
+            });
+            counted(name, &mut tests(workspace, &with_targets(&["--lib", "--bins"], &others), &[]), totals)
+        }),
+        suite("stores on real servers", |name, totals| {
+            let targets = test_targets(workspace, |package| REAL_SERVERS.contains(&package));
+            counted(name, &mut tests(workspace, &with_targets(&[], &targets), &[REAL_SERVERS_THREADS]), totals)
+        }),
+        suite("doc tests", |name, totals| see(name, &mut tests(workspace, &["--doc"], &[]), totals)),
+        suite("black-box tests", |name, totals| {
+            counted(name, &mut tests(workspace, &["--test", "black_box", "--test", "clients"], &[]), totals)
+        }),
+    ];
+    if extent == Extent::Whole {
+        suites.push(suite("deployment", |name, totals| deployment::test(workspace, name, totals)));
+    }
+    report.tests_at_once(suites);
+    // Alone: a dozen containers and a load of fifty users that nothing may be refused take all there is of two processors, and
+    // beside the others a replica that is started again is not there in time.
+    report.tests("compose files", |totals| compose_files(workspace, extent, totals));
+    if extent == Extent::Daily {
+        report.step("long tests", || Ok(LONG.to_owned()));
+        return;
+    }
+    report.tests("the fleet's faults", |totals| {
+        counted("the fleet's faults", &mut tests(workspace, &["--test", "fleet"], &[]), totals)
+    });
+    report.tests("monitoring", |totals| {
+        counted("monitoring", &mut tests(workspace, &["--test", "monitoring"], &[]), totals)
+    });
 }
 
-/// Builds the binary under test, so that tests start it without waiting for a build.
-pub(crate) fn binary(workspace: &Workspace) -> Result<PathBuf> {
-    let arguments = ["build", "--package", "sagamart", "--bin", "sagamart", "--profile", BINARY_PROFILE];
-    process::run(&mut workspace.cargo(&arguments), BUILD_TIMEOUT)?;
-    let path = workspace.target().join(BINARY_PROFILE).join("sagamart");
+fn compose_files(workspace: &Workspace, extent: Extent, totals: &mut Totals) -> Result<()> {
+    // Shown as they come: each fault says what it cost. One at a time: each has a dozen containers and a load.
+    let mut options = vec!["--nocapture", "--test-threads=1"];
+    if extent == Extent::Daily {
+        options.extend(["--skip", "with_replicated_databases"]);
+    }
+    let mut tests = tests(workspace, &["--test", "compose"], &options);
+    if let Some(configuration) = compose::docker_configuration(workspace) {
+        tests.env("DOCKER_CONFIG", configuration);
+    }
+    counted("compose files", &mut tests, totals)
+}
+
+fn suite<'a>(name: &'static str, run: impl FnOnce(&'static str, &mut Totals) -> Result<()> + Send + 'a) -> Suite<'a> {
+    Suite { name, run: Box::new(move |totals| run(name, totals)) }
+}
+
+/// Names of the test targets of some packages.
+fn test_targets(workspace: &Workspace, of: impl Fn(&str) -> bool) -> Vec<String> {
+    let packages = workspace.metadata.workspace_packages();
+    let packages = packages.into_iter().filter(|package| of(&package.name));
+    let targets = packages.flat_map(|package| &package.targets).filter(|target| target.is_test());
+    targets.map(|target| target.name.clone()).collect()
+}
+
+fn with_targets<'a>(selected: &[&'a str], targets: &'a [String]) -> Vec<&'a str> {
+    let named = targets.iter().flat_map(|target| ["--test", target]);
+    selected.iter().copied().chain(named).collect()
+}
+
+/// Compiles the binary under test, every test and every example, all with the same features.
+pub(crate) fn build(workspace: &Workspace) -> Result<String> {
+    let mut build = workspace.cargo(&["build", "--workspace", "--bins", "--tests", "--examples"]);
+    process::run(build.args(FEATURES), BUILD_TIMEOUT)?;
+    let path = binary(workspace);
     if path.is_file() {
-        Ok(path)
+        Ok("all of the workspace".to_owned())
     } else {
         Err(Failure::new(format!("cargo built the binary, but not to {}", path.display())))
     }
@@ -83,17 +134,11 @@ const MEASUREMENTS: [&str; 4] = ["bench", "commits", "endurance", "throughput"];
 /// Runs every other example: `cargo test` alone only compiles them.
 fn examples(workspace: &Workspace) -> Result<String> {
     let mut names = Vec::new();
-    for package in workspace.metadata.workspace_packages() {
-        for example in package.targets.iter().filter(|target| target.is_example()) {
-            if MEASUREMENTS.contains(&example.name.as_str()) {
-                continue;
-            }
-            let mut command =
-                workspace.cargo(&["run", "--quiet", "--package", &package.name, "--example", &example.name]);
-            if !example.required_features.is_empty() {
-                command.args(["--features", &example.required_features.join(",")]);
-            }
-            process::run(&mut command, BUILD_TIMEOUT + EXAMPLE_TIMEOUT)?;
+    let packages = workspace.metadata.workspace_packages();
+    for example in packages.into_iter().flat_map(|package| &package.targets).filter(|target| target.is_example()) {
+        if !MEASUREMENTS.contains(&example.name.as_str()) {
+            let program = workspace.target().join("debug/examples").join(&example.name);
+            process::run(Command::new(program).current_dir(workspace.root()), EXAMPLE_TIMEOUT)?;
             names.push(example.name.clone());
         }
     }
@@ -102,35 +147,29 @@ fn examples(workspace: &Workspace) -> Result<String> {
 
 /// Fetches the servers that stores are tested against. Tests would do it by themselves, but then one of them waits for it.
 fn servers(workspace: &Workspace) -> Result<String> {
-    let mut command =
-        workspace.cargo(&["run", "--quiet", "--package", "sagamart-test-servers", "--bin", "test-servers"]);
-    process::run(&mut command, BUILD_TIMEOUT + INSTALL_TIMEOUT)?;
-    Ok("Valkey 8, Redis 7.0".to_owned())
+    process::run(&mut Command::new(workspace.target().join("debug/test-servers")), SERVERS_TIMEOUT)?;
+    Ok("Valkey 8, Redis 7.0, nginx, Prometheus".to_owned())
 }
 
-/// `strace` makes a server's flushes and writes fail; `prlimit` bounds the size of its files.
+/// `curl` types what the README says; `strace` makes a server's flushes and writes fail; `prlimit` bounds the size of its
+/// files; Chromium is the browser that looks at the pages; in a virtual environment of Python, the tests install the programs of
+/// others that ask the server.
 fn tools() -> Result<String> {
-    let missing = || ["strace", "prlimit"].into_iter().filter(|tool| !process::installed(tool)).collect::<Vec<_>>();
+    const VENV: &str = "python3 with venv";
+    let is_there = |tool: &str| if tool == VENV { system::has_venv() } else { process::installed(tool) };
+    let missing = || {
+        ["curl", "strace", "prlimit", "chromium", "chromedriver", VENV]
+            .into_iter()
+            .filter(|tool| !is_there(tool))
+            .collect::<Vec<_>>()
+    };
     if missing().is_empty() {
-        return Ok("strace, prlimit".to_owned());
+        return Ok("curl, strace, prlimit, chromium, python3".to_owned());
     }
-    install(&["strace", "util-linux"])?;
+    let packages = ["curl", "strace", "util-linux", "chromium", "chromium-driver", "python3", "python3-venv"];
+    system::install(&packages)?;
     match missing().as_slice() {
         [] => Ok("installed".to_owned()),
-        missing => Err(Failure::new(format!("still missing: {}; install strace and util-linux", missing.join(", ")))),
+        missing => Err(Failure::new(format!("still missing: {}", missing.join(", ")))),
     }
-}
-
-/// Installs packages of the system, where this is one that has `apt-get`.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
-    println!("asking apt-get for {}", packages.join(", "));
-    let asked = process::run(Command::new("apt-get").args(["update", "--quiet"]), INSTALL_TIMEOUT).and_then(|()| {
-        let mut install = Command::new("apt-get");
-        install.args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages);
-        process::run(install.env("DEBIAN_FRONTEND", "noninteractive"), INSTALL_TIMEOUT)
-    });
-    asked.map_err(|failure| {
-        let packages = packages.join(", ");
-        Failure::new(format!("{failure}; install {packages} with your system's package manager"))
-    })
 }

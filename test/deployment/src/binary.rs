@@ -11,7 +11,7 @@ use crate::tools;
 pub struct Interface {
     /// Its options, with both dashes.
     pub options: BTreeSet<String>,
-    /// The environment variables that stand for them.
+    /// The environment variables that stand for them, and those that their descriptions name.
     pub variables: BTreeSet<String>,
     /// The whole help, for a message.
     pub help: String,
@@ -42,8 +42,9 @@ pub fn interface(subcommand: &str) -> Interface {
         line.starts_with("--").then(|| line.get(..end).unwrap_or(line).to_owned())
     });
     let options = options.collect();
-    let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next()).map(str::to_owned);
-    Interface { options, variables: variables.collect(), help: help.clone() }
+    let words = help.split(|letter: char| !(letter.is_ascii_uppercase() || letter == '_'));
+    let variables = words.filter(|word| word.starts_with("SAGAMART_")).map(str::to_owned).collect();
+    Interface { options, variables, help }
 }
 
 fn help(arguments: &[&str]) -> String {

@@ -13,7 +13,12 @@ pub const PATH: &str = "charts/sagamart";
 pub fn variants() -> Vec<(String, Vec<&'static str>)> {
     let variants: [&[&str]; 7] = [
         &[],
-        &["expose.httpRoute.idempotencyKey=envoy", "autoscaling.enabled=true", "store.redis.durability=replicated"],
+        &[
+            "expose.httpRoute.idempotencyKey=envoy",
+            "autoscaling.enabled=true",
+            "store.redis.durability=replicated",
+            "store.redis.replicas=2",
+        ],
         &[
             "expose.kind=ingress",
             "expose.ingress.className=traefik",
@@ -31,6 +36,8 @@ pub fn variants() -> Vec<(String, Vec<&'static str>)> {
             "expose.kind=ingress",
             "monitoring.enabled=true",
             "monitoring.labels.release=prometheus",
+            "monitoring.rules.enabled=true",
+            "monitoring.dashboard.enabled=true",
         ],
         &[
             "store.mode=embedded",

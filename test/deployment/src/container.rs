@@ -13,6 +13,14 @@ pub struct Container<'a> {
     pub value: &'a Value,
 }
 
+impl Object {
+    /// The containers of its pods.
+    #[must_use]
+    pub fn containers(&self) -> Vec<Container<'_>> {
+        self.list("/spec/template/spec/containers").iter().map(|value| Container { workload: self, value }).collect()
+    }
+}
+
 impl<'a> Container<'a> {
     /// What is at a JSON pointer; null where nothing is.
     #[must_use]

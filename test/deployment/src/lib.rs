@@ -12,6 +12,7 @@ pub mod binary;
 pub mod chart;
 pub mod container;
 pub mod object;
+pub mod rendered;
 pub mod tools;
 
 pub use container::Container;

@@ -20,6 +20,8 @@ pub enum Kind {
     Redis7,
     /// nginx, which is in Debian 12: for a [`Gateway`](crate::Gateway).
     Nginx,
+    /// Prometheus, which is in Debian 12, with its `promtool`.
+    Prometheus,
 }
 
 /// A program that can be started.
@@ -37,26 +39,28 @@ impl fmt::Display for Kind {
             Self::Valkey8 => "Valkey 8",
             Self::Redis7 => "Redis 7.0",
             Self::Nginx => "nginx",
+            Self::Prometheus => "Prometheus",
         })
     }
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Valkey8, Self::Redis7, Self::Nginx];
+    pub const ALL: [Self; 4] = [Self::Valkey8, Self::Redis7, Self::Nginx, Self::Prometheus];
 
     fn binary(self) -> &'static str {
         match self {
             Self::Valkey8 => "valkey-server",
             Self::Redis7 => "redis-server",
             Self::Nginx => "nginx",
+            Self::Prometheus => "prometheus",
         }
     }
 
     /// Where its package has it.
     fn place(self) -> &'static str {
         match self {
-            Self::Valkey8 | Self::Redis7 => "usr/bin",
+            Self::Valkey8 | Self::Redis7 | Self::Prometheus => "usr/bin",
             Self::Nginx => "usr/sbin",
         }
     }
@@ -64,7 +68,7 @@ impl Kind {
     /// How to ask for the version.
     fn version_flag(self) -> &'static str {
         match self {
-            Self::Valkey8 | Self::Redis7 => "--version",
+            Self::Valkey8 | Self::Redis7 | Self::Prometheus => "--version",
             Self::Nginx => "-v",
         }
     }
@@ -75,6 +79,7 @@ impl Kind {
             Self::Valkey8 => version.contains("v=8."),
             Self::Redis7 => version.contains("v=7.0."),
             Self::Nginx => version.contains("nginx/1."),
+            Self::Prometheus => version.contains("prometheus, version "),
         }
     }
 
@@ -84,6 +89,7 @@ impl Kind {
             Self::Valkey8 => ("bookworm-backports", &["valkey-server", "valkey-tools"]),
             Self::Redis7 => ("bookworm", &["redis-server", "redis-tools"]),
             Self::Nginx => ("bookworm", &["nginx"]),
+            Self::Prometheus => ("bookworm", &["prometheus"]),
         }
     }
 
@@ -92,6 +98,7 @@ impl Kind {
             Self::Valkey8 => "valkey-8",
             Self::Redis7 => "redis-7.0",
             Self::Nginx => "nginx",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -168,6 +175,13 @@ impl Program {
             command.env("LD_LIBRARY_PATH", libraries);
         }
         command
+    }
+
+    /// A command that starts another program of the same package, still without arguments.
+    #[must_use]
+    pub fn companion(&self, name: &str) -> Command {
+        let companion = Self { binary: self.binary.with_file_name(name), ..self.clone() };
+        companion.command()
     }
 
     /// What it says of itself.

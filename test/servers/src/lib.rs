@@ -15,6 +15,7 @@
 //! | [`Server`] | one Valkey or Redis |
 //! | [`Sentinels`] | a primary, its replicas, and the sentinels that watch them |
 //! | [`Cluster`] | three primaries with a third of the slots each |
+//! | [`Certificates`] | what a server needs for encrypted connections |
 //! | [`Gateway`] | nginx, with a configuration of the caller's |
 //! | [`Proxy`] | a connection that can be cut, wholly or one way |
 //! | [`SlowDisk`] | what makes the flushes of one server slow |
@@ -24,6 +25,7 @@
 //! touching the system ([`install`](Kind::install)). Whatever is not as it must be panics with advice: a test that cannot
 //! have its server must not pass.
 
+mod certificates;
 mod cluster;
 mod disk;
 mod gateway;
@@ -35,6 +37,7 @@ mod proxy;
 mod sentinel;
 mod server;
 
+pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use disk::SlowDisk;
 pub use gateway::Gateway;

@@ -114,7 +114,8 @@ impl Process {
         String::from_utf8_lossy(&output).into_owned()
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended by itself; who uses it will notice.
             let _ = kill_process(id, signal);

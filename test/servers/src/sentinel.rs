@@ -28,6 +28,9 @@ pub struct Sentinels {
 struct Sentinel {
     process: Process,
     port: u16,
+    /// Where clients reach it: another one where connections are encrypted.
+    client_port: u16,
+    password: Option<String>,
     _dir: TempDir,
 }
 
@@ -51,7 +54,7 @@ impl Sentinels {
     #[must_use]
     pub fn start_patient(kind: Kind, replicas: usize, options: &Options, patience: Duration) -> Self {
         let primary = Server::start(kind, options.clone());
-        let port = primary.port();
+        let port = primary.peer_port();
         let mut servers = vec![primary];
         for _ in 0..replicas {
             let replica = Server::start(kind, Options { replica_of: Some(port), ..options.clone() });
@@ -64,11 +67,14 @@ impl Sentinels {
         group
     }
 
-    /// `redis-sentinel://127.0.0.1:PORT,…/main`.
+    /// `redis-sentinel://127.0.0.1:PORT,…/main`, with `rediss` where the servers have certificates.
     #[must_use]
     pub fn url(&self) -> String {
-        let addresses: Vec<_> = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
-        format!("redis-sentinel://{}/{}", addresses.join(","), Self::NAME)
+        let addresses: Vec<_> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.client_port)).collect();
+        let encrypted =
+            if self.sentinels.iter().any(|sentinel| sentinel.client_port != sentinel.port) { "s" } else { "" };
+        format!("redis{encrypted}-sentinel://{}/{}", addresses.join(","), Self::NAME)
     }
 
     /// The port of the primary, as the first sentinel knows it.
@@ -83,7 +89,7 @@ impl Sentinels {
     /// It is none of the servers.
     pub fn primary(&mut self) -> &mut Server {
         let port = self.primary_port();
-        self.servers.iter_mut().find(|server| server.port() == port).expect("the primary is one of the servers")
+        self.servers.iter_mut().find(|server| server.peer_port() == port).expect("the primary is one of the servers")
     }
 
     /// Waits until all sentinels say that the primary is another one than that on `port`; returns its port.
@@ -118,7 +124,21 @@ impl Sentinel {
             patience.as_millis()
         );
         if let Some(password) = &options.password {
-            settings += &format!("sentinel auth-pass {name} {password}\n");
+            settings += &format!("sentinel auth-pass {name} \"{password}\"\n");
+        }
+        if let Some(password) = &options.sentinel_password {
+            settings += &format!(
+                "requirepass {password}\nsentinel sentinel-pass {password}\n\
+                 user watcher on >{password} ~* &* +auth +ping +sentinel|get-master-addr-by-name\n"
+            );
+        }
+        let mut client_port = port;
+        if let Some(certificates) = &options.certificates {
+            client_port = free_port();
+            settings += &format!("tls-port {client_port}\n");
+            for (name, value) in certificates.settings(options.wants_certificates) {
+                settings += &format!("{name} {value}\n");
+            }
         }
         let file = dir.path().join("sentinel.conf");
         fs::write(&file, settings).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -126,11 +146,12 @@ impl Sentinel {
         let mut command = program.command();
         command.arg(&file).arg("--sentinel").current_dir(dir.path());
         let process = Process::start(command, &dir.path().join("sentinel.log"));
-        Self { process, port, _dir: dir }
+        Self { process, port, client_port, password: options.sentinel_password.clone(), _dir: dir }
     }
 
     fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> Option<T> {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).ok()?;
+        let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let client = redis::Client::open(format!("redis://{password}127.0.0.1:{}", self.port)).ok()?;
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(1)).ok()?;
         connection.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
         ask(&mut connection, words).ok()

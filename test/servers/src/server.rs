@@ -10,7 +10,7 @@ use std::{
 use redis::{Connection, FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use crate::{Kind, Process, SlowDisk, free_port, process::POLL};
+use crate::{Certificates, Kind, Process, SlowDisk, free_port, process::POLL};
 
 /// How long a server may take until it answers, and to answer. Far above what it takes, for busy machines.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,6 +51,13 @@ pub struct Options {
     pub replica_of: Option<u16>,
     /// As a node of a cluster. [`Cluster`](crate::Cluster) makes whole ones.
     pub cluster: bool,
+    /// Encrypted connections are taken too, on a port of their own; replicas and sentinels then use no others.
+    pub certificates: Option<Certificates>,
+    /// Clients must show a certificate of the same authority on encrypted connections.
+    pub wants_certificates: bool,
+    /// What clients must know to ask the sentinels, if [`Sentinels`](crate::Sentinels) are started with these options. The
+    /// user `watcher` may ask them with the same password.
+    pub sentinel_password: Option<String>,
     /// Further settings, by name.
     pub settings: Vec<(String, String)>,
 }
@@ -64,6 +71,9 @@ impl Default for Options {
             dir: None,
             replica_of: None,
             cluster: false,
+            certificates: None,
+            wants_certificates: false,
+            sentinel_password: None,
             settings: Vec::new(),
         }
     }
@@ -82,12 +92,20 @@ impl Options {
 pub struct Server {
     kind: Kind,
     options: Options,
-    port: u16,
-    bus_port: u16,
+    ports: Ports,
     dir: PathBuf,
     process: Process,
     /// Removed after the process is gone.
     _temporary: Option<TempDir>,
+}
+
+/// Where it listens.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    plain: u16,
+    encrypted: u16,
+    /// For the other nodes of its cluster.
+    bus: u16,
 }
 
 impl Server {
@@ -101,11 +119,11 @@ impl Server {
         let dir = options.dir.clone().or_else(|| temporary.as_ref().map(|dir| dir.path().to_owned()));
         let dir = dir.unwrap_or_default();
         for tries in 1.. {
-            let (port, bus_port) = (free_port(), free_port());
-            configure(kind, &options, &dir, port, bus_port);
+            let ports = Ports { plain: free_port(), encrypted: free_port(), bus: free_port() };
+            configure(kind, &options, &dir, ports);
             let process = launch(kind, &dir);
             let mut server =
-                Self { kind, options: options.clone(), port, bus_port, dir: dir.clone(), process, _temporary: None };
+                Self { kind, options: options.clone(), ports, dir: dir.clone(), process, _temporary: None };
             match server.wait_until_it_answers() {
                 Ok(()) => return Self { _temporary: temporary, ..server },
                 Err(_) if tries < PORT_TRIES && server.log().contains(TAKEN) => {}
@@ -118,23 +136,45 @@ impl Server {
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.ports.plain
     }
 
     pub(crate) fn bus_port(&self) -> u16 {
-        self.bus_port
+        self.ports.bus
+    }
+
+    /// The port where other servers reach it.
+    #[must_use]
+    pub fn peer_port(&self) -> u16 {
+        if self.options.certificates.is_some() { self.ports.encrypted } else { self.ports.plain }
+    }
+
+    /// `rediss://127.0.0.1:PORT`, without the password.
+    ///
+    /// # Panics
+    /// It was started without certificates.
+    #[must_use]
+    pub fn encrypted_url(&self) -> String {
+        assert!(self.options.certificates.is_some(), "the server has no certificates");
+        format!("rediss://127.0.0.1:{}", self.ports.encrypted)
     }
 
     /// `127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports.plain)
     }
 
     /// `redis://127.0.0.1:PORT`, without the password.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
+    }
+
+    /// Its file of settings, which is read at each start.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join(FILE)
     }
 
     /// What kind of server it is.
@@ -291,10 +331,10 @@ pub(crate) fn launch(kind: Kind, dir: &Path) -> Process {
 }
 
 /// Writes the file of settings; a file, because sentinels and clusters make servers rewrite theirs.
-fn configure(kind: Kind, options: &Options, dir: &Path, port: u16, bus_port: u16) {
+fn configure(kind: Kind, options: &Options, dir: &Path, ports: Ports) {
     fs::create_dir_all(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let mut settings: Vec<(&str, String)> = vec![
-        ("port", port.to_string()),
+        ("port", ports.plain.to_string()),
         ("bind", "127.0.0.1".to_owned()),
         ("dir", dir.display().to_string()),
         ("save", String::new()),
@@ -310,8 +350,12 @@ fn configure(kind: Kind, options: &Options, dir: &Path, port: u16, bus_port: u16
         settings.push(("replicaof", format!("127.0.0.1 {primary}")));
     }
     if options.cluster {
-        settings.extend([("cluster-enabled", "yes".to_owned()), ("cluster-port", bus_port.to_string())]);
+        settings.extend([("cluster-enabled", "yes".to_owned()), ("cluster-port", ports.bus.to_string())]);
         settings.push(("cluster-node-timeout", "2000".to_owned()));
+    }
+    if let Some(certificates) = &options.certificates {
+        settings.push(("tls-port", ports.encrypted.to_string()));
+        settings.extend(certificates.settings(options.wants_certificates));
     }
     settings.extend(options.settings.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let lines: String = settings.iter().map(|(name, value)| line(name, value)).collect();

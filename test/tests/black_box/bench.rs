@@ -13,7 +13,7 @@ use serde_json::Value;
 fn bench(fixture: &Fixture, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary::path());
     command
-        .args(["bench", "--url", &format!("http://{}", fixture.server().address())])
+        .args(["bench", "--overwrite", "--url", &format!("http://{}", fixture.server().address())])
         .args(["--warm-up-seconds", "0", "--items", "50", "--users", "50"])
         .args(arguments)
         .stdin(Stdio::null())
@@ -122,4 +122,58 @@ async fn a_shop_that_is_not_there_is_said_to_be_so() {
     let output = run(command).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("http://127.0.0.1:"), "{output:?}");
+}
+
+/// The fixture's server behind an encrypted port, and the certificate that vouches for it.
+async fn encrypted(fixture: &Fixture) -> (u16, String) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the usual versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .expect("a key that fits");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let shop = fixture.server().address();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate ends it here.
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut shop = tokio::net::TcpStream::connect(shop).await.expect("the shop listens");
+                drop(tokio::io::copy_bidirectional(&mut stream, &mut shop).await);
+            });
+        }
+    });
+    (port, certified.cert.pem())
+}
+
+#[tokio::test]
+async fn a_shop_behind_an_encrypted_port_is_measured_if_its_certificate_is_trusted() {
+    let fixture = Fixture::new().await;
+    let (port, certificate) = encrypted(&fixture).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let trusted = directory.path().join("trusted.pem");
+    std::fs::write(&trusted, certificate).expect("written");
+    let bench = |trusted: Option<&Path>| {
+        let mut command = Command::new(binary::path());
+        command.args(["bench", "--overwrite", "--url", &format!("https://localhost:{port}"), "--orders", "50"]);
+        command.args(["--warm-up-seconds", "0", "--items", "50", "--users", "50", "--seconds", "10"]);
+        if let Some(trusted) = trusted {
+            command.env("SSL_CERT_FILE", trusted);
+        }
+        command
+    };
+    let output = run(bench(Some(&trusted))).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("audit: clean: 50 paid orders"), "{output:?}");
+    // Without it the system's own authorities decide, which do not know this one, or there are none.
+    let output = run(bench(None)).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.to_lowercase().contains("certificate"), "{said}");
 }

@@ -19,8 +19,8 @@ fn help_names_every_option_with_its_variable() {
     assert!(help.status.success(), "{help:?}");
     for (option, variable) in [
         ("--listen", "SAGAMART_LISTEN"),
-        ("--data", "SAGAMART_DATA"),
         ("--store", "SAGAMART_STORE"),
+        ("--drain-timeout", "SAGAMART_DRAIN_TIMEOUT"),
         ("--checkout-timeout", "SAGAMART_CHECKOUT_TIMEOUT"),
         ("--partitions", "SAGAMART_PARTITIONS"),
         ("--threads", "SAGAMART_THREADS"),
@@ -46,6 +46,10 @@ fn the_version_is_told() {
 fn a_wrong_option_is_named_and_nothing_is_started() {
     for arguments in [
         &["serve", "--listen", "nowhere"] as &[&str],
+        &["serve", "--listen", ":8055"],
+        &["serve", "--port", "http"],
+        &["stock", "--store", "memory:", "--peer", "warehouse=127.0.0.1:1"],
+        &["stock", "--store", "memory:", "--peer", "127.0.0.1:1"],
         &["serve", "--store", "floppy"],
         &["serve", "--partitions", "0"],
         &["serve", "--partitions", "many"],
@@ -69,7 +73,96 @@ async fn an_address_in_use_is_named_and_the_data_left_alone() {
     let settings = Settings { listen: address.clone(), ..Settings::default() };
     let exit = Server::refused_start(&settings, directory.path()).await;
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
-    assert!(exit.stderr.contains(&address), "{exit:?}");
+    assert!(exit.stderr.contains(&address) && exit.stderr.contains("--listen"), "{exit:?}");
+    let internal = run(&[
+        "stock",
+        "--store",
+        "memory:",
+        "--peer",
+        "order=127.0.0.1:1",
+        "--port",
+        "0",
+        "--internal-listen",
+        &address,
+    ]);
+    assert_eq!(internal.status.code(), Some(1), "{internal:?}");
+    assert!(internal.stderr.contains(&address) && internal.stderr.contains("--internal-listen"), "{internal:?}");
+}
+
+#[test]
+fn options_that_contradict_each_other_or_lack_something_are_named() {
+    let stock = ["stock", "--store", "memory:"];
+    for (arguments, said) in [
+        (
+            [stock.as_slice(), &["--peer", "order=127.0.0.1:1,payment=127.0.0.1:1"]].concat(),
+            "no use for a peer payment",
+        ),
+        (
+            [stock.as_slice(), &["--peer-stock", "127.0.0.1:1", "--peer-order", "127.0.0.1:1"]].concat(),
+            "no use for a peer stock",
+        ),
+        (stock.to_vec(), "needs --peer order="),
+        (
+            [stock.as_slice(), &["--peer", "order=a:1", "--durability", "everysec"]].concat(),
+            "--durability is for redis",
+        ),
+        ([stock.as_slice(), &["--peer", "order=a:1", "--store-password", "x"]].concat(), "for redis stores"),
+        (vec!["stock", "--store", "embedded", "--peer", "order=a:1"], "embedded:DIRECTORY"),
+        (vec!["serve", "--store", "redis://127.0.0.1:1"], "sagamart order"),
+        (vec!["serve", "--store", "embedded:./a", "--data", "./b"], "./b"),
+        (vec!["repair", "accept-loss", "order", "--store", "memory:"], "nothing to repair"),
+        (vec!["check-database", "embedded:./a"], "check-data"),
+    ] {
+        let exit = run(&arguments);
+        assert_eq!(exit.status.code(), Some(1), "{arguments:?}: {exit:?}");
+        assert!(exit.stderr.contains(said) && exit.stdout.is_empty(), "{arguments:?}: {exit:?}");
+    }
+    let missing = run(&["stock", "--peer", "order=a:1"]);
+    assert!(missing.status.code() == Some(2) && missing.stderr.contains("--store"), "{missing:?}");
+}
+
+#[test]
+fn a_password_on_the_command_line_is_warned_of() {
+    let arguments = ["stock", "--store", "memory:", "--peer", "order=a:1", "--store-password", "hunter2"];
+    let exit = run(&arguments);
+    assert!(exit.stderr.contains("--store-password-file") && exit.stderr.contains("visible"), "{exit:?}");
+    assert!(!exit.stderr.contains("hunter2"), "{exit:?}");
+    let output = Command::new(binary::path()).args(&arguments[..5]).env("SAGAMART_STORE_PASSWORD", "hunter2").output();
+    let said = String::from_utf8_lossy(&output.expect("the binary runs").stderr).into_owned();
+    assert!(!said.contains("visible"), "{said}");
+}
+
+/// A directory and the store can still be named as they once were.
+#[tokio::test]
+async fn the_directory_can_be_named_apart_from_the_store() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    let data = |name: &str| ["--data".to_owned(), place(name)].to_vec();
+    let stored = |name: &str| ["--store".to_owned(), "embedded".to_owned(), "--data".to_owned(), place(name)].to_vec();
+    let environment = |name| vec![("SAGAMART_DATA", place(name)), ("SAGAMART_STORE", "embedded".to_owned())];
+    for (name, arguments, environment) in [
+        ("a", data("a"), Vec::new()),
+        ("b", stored("b"), Vec::new()),
+        ("c", Vec::new(), environment("c")),
+        ("d", Vec::new(), environment("d").into_iter().take(1).collect()),
+    ] {
+        let settings = Settings { store: Store::Unsaid, arguments, environment, ..Settings::default() };
+        let server = Server::start(&settings, directory.path()).await;
+        assert!(directory.path().join(name).join("META").is_file(), "{name}");
+        // Only then is all that it said sure to have come through the pipe.
+        let exit = server.terminate().await;
+        assert!(exit.status.success() && exit.stdout.contains(&place(name)), "{exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_alone_is_an_address_and_can_be_given_apart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (listen, arguments) in [("0", vec![]), ("127.0.0.1:1", vec!["--port".to_owned(), "0".to_owned()])] {
+        let settings = Settings { listen: listen.to_owned(), arguments, store: Store::Memory, ..Settings::default() };
+        let server = Server::start(&settings, directory.path()).await;
+        assert!(server.terminate().await.status.success(), "{listen}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sagamart_black_box::{Fixture, Outcome, load::in_parallel, raw};
+use sagamart_black_box::{Fixture, Outcome, Settings, load::in_parallel, raw};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -100,6 +100,61 @@ async fn a_client_that_goes_away_leaves_its_checkout_whole() {
     }
     assert_eq!(paid, 100);
     assert_eq!((shop.stock(&item).await, shop.credit(&user).await), (900, 900));
+}
+
+/// Sets items and closes the side that sends, or all of the connection; then the reply, if there can be one.
+async fn initialise_and_leave(fixture: &Fixture, items: u32, wholly: bool) -> Option<String> {
+    let mut stream = TcpStream::connect(fixture.server().address()).await.expect("a connection");
+    let request = format!("POST /stock/batch_init/{items}/7/1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    if wholly {
+        return None;
+    }
+    stream.shutdown().await.expect("the side that sends is closed");
+    let mut text = String::new();
+    let read = timeout(Duration::from_secs(120), stream.read_to_string(&mut text)).await;
+    read.expect("an answer in time").expect("an answer in UTF-8");
+    Some(text)
+}
+
+#[tokio::test]
+async fn what_takes_long_is_not_cut_short_by_a_client_that_has_sent_all() {
+    let fixture = Fixture::new().await;
+    let reply = initialise_and_leave(&fixture, 30_000, false).await.expect("a reply");
+    assert!(reply.starts_with("HTTP/1.1 200 OK"), "{reply}");
+    assert_eq!(fixture.shop.stock("29999").await, 7);
+    initialise_and_leave(&fixture, 60_000, true).await;
+    // It may have been carried out in any order, so all have to be there.
+    for item in 30_000..60_000 {
+        let path = format!("/stock/find/{item}");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while fixture.shop.client.get(&path).await.status == 404 {
+            assert!(Instant::now() < deadline, "item {item} was never made");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_its_bound_of_connections_and_others_their_room() {
+    let arguments = vec!["--connections-per-address".to_owned(), "300".to_owned()];
+    let fixture = Fixture::with(Settings { arguments, ..Settings::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(TcpStream::connect(fixture.server().address()).await.expect("a connection"));
+    }
+    let mut last = silent.pop().expect("six hundred");
+    let closed = timeout(Duration::from_secs(20), last.read(&mut [0; 1])).await.expect("not kept waiting");
+    assert!(matches!(closed, Ok(0) | Err(_)), "one address has its bound: {closed:?}");
+    let local = ([127, 0, 0, 9], 0).into();
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(local).expect("another address of this machine");
+    let mut other = socket.connect(fixture.server().address()).await.expect("a connection");
+    other.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("a request");
+    let mut text = String::new();
+    let read = timeout(Duration::from_secs(20), other.read_to_string(&mut text)).await;
+    read.expect("an answer in time").expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
 }
 
 #[tokio::test]

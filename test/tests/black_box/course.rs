@@ -1,6 +1,6 @@
 //! The story that the public course template's own tests tell, told again.
 
-use sagamart_black_box::{Fixture, Outcome, shop::Item};
+use sagamart_black_box::{Answer, Fixture, Outcome, Settings, shop::Item};
 
 #[tokio::test]
 async fn stock_is_added_and_subtracted_and_never_goes_below_zero() {
@@ -61,4 +61,59 @@ async fn an_order_fails_for_want_of_stock_then_of_credit_and_then_succeeds() {
     assert_eq!(shop.checkout(&order).await, Outcome::Succeeded, "paid twice is a 200 that does nothing");
     assert_eq!((shop.stock(&first).await, shop.stock(&second).await), (14, 14));
     assert_eq!(shop.credit(&user).await, 5);
+}
+
+/// A shop that spells its answers as the template does.
+async fn template() -> Fixture {
+    let environment = vec![("SAGAMART_DIALECT", "template".to_owned())];
+    Fixture::with(Settings { environment, ..Settings::default() }).await
+}
+
+/// What the template's own helpers assert of a refusal, and what it is about besides.
+fn assert_fails(answer: &Answer, kind: &str) {
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.problem().slug, kind);
+}
+
+#[tokio::test]
+async fn in_the_templates_dialect_every_refusal_is_a_400() {
+    let fixture = template().await;
+    let (shop, client) = (&fixture.shop, &fixture.shop.client);
+    let user = shop.create_user().await;
+    let item = shop.item_with(5, 1).await;
+    let order = shop.create_order(&user).await;
+    assert_fails(&client.post(&format!("/orders/checkout/{order}")).await, "order-empty");
+    assert_fails(&client.post(&format!("/stock/subtract/{item}/2")).await, "out-of-stock");
+    assert_fails(&client.post(&format!("/payment/pay/{user}/1")).await, "not-enough-credit");
+    for path in [
+        "/stock/add/nothing/1",
+        "/stock/subtract/nothing/1",
+        "/payment/add_funds/nobody/1",
+        "/payment/pay/nobody/1",
+        "/orders/checkout/none",
+        "/orders/create/nobody",
+    ] {
+        assert_fails(&client.post(path).await, "not-found");
+    }
+    for path in ["/stock/find/nothing", "/payment/find_user/nobody", "/orders/find/none"] {
+        assert_fails(&client.get(path).await, "not-found");
+    }
+    assert_fails(&client.post(&format!("/orders/addItem/{order}/nothing/1")).await, "not-found");
+    shop.succeed(&format!("/orders/addItem/{order}/{item}/2")).await;
+    assert_fails(&client.post(&format!("/orders/checkout/{order}")).await, "out-of-stock");
+    shop.succeed(&format!("/stock/add/{item}/1")).await;
+    assert_fails(&client.post(&format!("/orders/checkout/{order}")).await, "not-enough-credit");
+    shop.succeed(&format!("/payment/add_funds/{user}/10")).await;
+    // Some clients join a base that ends in a slash with a path that begins with one.
+    shop.succeed(&format!("//orders/checkout/{order}")).await;
+    assert_eq!((shop.stock(&item).await, shop.credit(&user).await), (0, 0));
+    assert_fails(&client.post(&format!("/orders/addItem/{order}/{item}/1")).await, "order-paid");
+}
+
+#[tokio::test]
+async fn without_the_dialect_nothing_is_spelled_so() {
+    let fixture = Fixture::new().await;
+    let client = &fixture.shop.client;
+    assert_eq!(client.get("/stock/find/nothing").await.status, 404);
+    assert_eq!(client.post("//payment/create_user").await.status, 404);
 }

@@ -117,6 +117,10 @@ async fn a_flipped_bit_in_the_journal_is_found_and_refused() {
     // The last tenth is left out: damage of the last frame looks like a write that a power cut tore, and is cut off.
     let header = [0, 8, 16, 25];
     let frames = (0..12).map(|part| 4_096 + part * (used - 4_096) * 9 / 10 / 12);
+    // Frames end with zeros up to a multiple of 8, which say nothing and which no checksum covers.
+    let content = fs::read(&journal).expect("the journal can be read");
+    let is_said = |at: &u64| usize::try_from(*at).is_ok_and(|at| content.get(at).is_some_and(|byte| *byte != 0));
+    let frames = frames.map(|from| (from..used).find(is_said).expect("the journal ends with a frame"));
     for (number, offset) in header.into_iter().chain(frames).enumerate() {
         let bit = u8::try_from(number % 8).expect("a bit");
         flip(&journal, offset, bit);

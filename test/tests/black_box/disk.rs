@@ -95,35 +95,123 @@ async fn a_file_that_may_not_grow_ends_the_server() {
     recovered(&Settings::default(), directory.path(), &market).await;
 }
 
+/// Waits until the probe of a server says this of its store, or says nothing of it.
+async fn until_limited(server: &Server, limited: bool) {
+    for _ in 0..600 {
+        let probe = server.client().get("/readyz").await;
+        assert_eq!(probe.status, 200, "reads are welcome: {}", probe.text());
+        if probe.text().contains("bytes free") == limited {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("/readyz does not say so in a minute: {limited}");
+}
+
 #[tokio::test]
-async fn a_disk_that_fills_up_ends_the_server_and_loses_nothing() {
+async fn a_disk_that_is_nearly_full_takes_no_changes_until_there_is_room_again() {
     let disk = SmallDisk::new(160);
     let data = disk.path().join("data");
     let settings = Settings { wrapper: disk.wrapper(), ..Settings::default() };
     let server = Server::start(&settings, &data).await;
-    let mut market = placed(&server, 600).await;
+    let shop = server.shop();
+    let mut market = placed(&server, 200).await;
+    let (user, filler) = (shop.user_with(50).await, server.client());
     disk.fill(1 << 20);
-    let (shop, filler) = (server.shop(), server.client());
-    // Batches of things that are not of the market use up the room that the server has put by.
-    let fill = async {
-        for round in 0..200 {
-            let batch = format!("/stock/batch_init/20000/{round}/1");
-            if filler.send(hyper::Method::POST, &batch, &[]).await.is_err() {
-                break;
-            }
-        }
-    };
-    tokio::join!(market.check_out(&shop, 0, 1), fill);
-    ended_well(&server.exit().await, "No space left on device");
-
-    // As long as the disk is full, a start fails as clearly, or serves; either way nothing is lost.
-    if let Err(exit) = Server::try_start(&settings, &data).await {
-        ended_well(&exit, "No space left on device");
+    until_limited(&server, true).await;
+    // More than would fit, were it let in.
+    for round in 0..100 {
+        let answer = filler.post(&format!("/stock/batch_init/20000/{round}/1")).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
     }
+    assert_eq!(shop.credit(&user).await, 50, "reads go on");
+    market.check_out(&shop, 0, 4).await;
+    assert_eq!(market.count(0, "succeeded"), 0, "and nothing new is begun");
+    disk.free();
+    until_limited(&server, false).await;
+    market.check_out(&shop, 0, 4).await;
+    assert_eq!(market.count(0, "succeeded"), 200, "the same server takes changes again");
+    audit(&shop, &market).await;
+    assert!(server.terminate().await.status.success());
+
+    // On a full disk a shop opens what it has, and makes nothing new.
+    disk.fill(1 << 20);
+    let server = Server::start(&settings, &data).await;
+    audit(&server.shop(), &market).await;
+    server.kill();
     let exit = Server::refused_start(&settings, &disk.path().join("new")).await;
     ended_well(&exit, "No space left on device");
     disk.free();
     recovered(&settings, &data, &market).await;
+}
+
+#[tokio::test]
+async fn idle_connections_take_no_descriptor_from_the_store() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limit = ["prlimit", "--nofile=1024:1024"].map(str::to_owned).to_vec();
+    let limited = Settings { wrapper: limit, ..Settings::default() };
+    let server = Server::start(&limited, directory.path()).await;
+    let filler = server.client();
+    assert_eq!(filler.post("/stock/batch_init/1/1/1").await.status, 200);
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: own.maximum, maximum: own.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, all).expect("the soft limit can be raised");
+    let mut idle = Vec::new();
+    for _ in 0..1100 {
+        let connecting = tokio::net::TcpStream::connect(server.address());
+        // Those that the server does not take wait in the system, which has its bound, too.
+        idle.extend(tokio::time::timeout(Duration::from_millis(50), connecting).await.into_iter().flatten());
+    }
+    // All that the server takes, and as many as the system lets wait.
+    assert!(idle.len() > 624, "{} connections", idle.len());
+    // On a connection that was there before them: several segments' worth.
+    for round in 0..30 {
+        let answer = filler.post(&format!("/stock/batch_init/20000/{round}/1")).await;
+        assert_eq!(answer.status, 200, "{round}: {}", answer.text());
+    }
+    let segments = std::fs::read_dir(directory.path().join("journal")).expect("a journal").count();
+    assert!(segments > 2, "{segments} segments");
+    drop(idle);
+    assert!(server.terminate().await.status.success());
+}
+
+#[tokio::test]
+async fn a_low_soft_limit_of_descriptors_is_raised() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limit = ["prlimit", "--nofile=256:2048"].map(str::to_owned).to_vec();
+    let server = Server::start(&Settings { wrapper: limit, ..Settings::default() }, directory.path()).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).expect("its limits");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("one of them");
+    assert_eq!(files.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["2048", "2048"]);
+    assert!(server.terminate().await.status.success());
+}
+
+#[tokio::test]
+async fn a_check_of_the_data_says_what_is_damaged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&Settings::default(), directory.path()).await;
+    let shop = server.shop();
+    shop.user_with(50).await;
+    let check = || {
+        let output = std::process::Command::new(sagamart_black_box::binary::path())
+            .arg("check-data")
+            .arg(directory.path())
+            .output()
+            .expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, said) = check();
+    assert!(code == Some(1) && said.contains("in use"), "{said}");
+    assert!(server.terminate().await.status.success());
+    let (code, said) = check();
+    assert!(code == Some(0) && said.contains("everything can be read"), "{said}");
+
+    let segment = directory.path().join("journal").join(format!("{:016}.journal", 1));
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    bytes[4096 + 24] ^= 1;
+    std::fs::write(&segment, bytes).expect("a damaged one");
+    let (code, said) = check();
+    assert!(code == Some(1) && said.contains(&format!("damaged: {}", segment.display())), "{said}");
 }
 
 #[tokio::test]

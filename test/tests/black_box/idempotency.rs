@@ -7,6 +7,7 @@ use serde_json::Value;
 
 fn same(first: &Answer, second: &Answer) {
     assert_eq!((first.status, first.text()), (second.status, second.text()));
+    assert_eq!(second.header("idempotency-replayed"), Some("true"), "{second:?}");
 }
 
 #[tokio::test]
@@ -34,6 +35,7 @@ async fn every_post_takes_a_key_and_acts_once() {
         let key = format!("once-{number}");
         let first = client.post_with_key(path, &key).await;
         assert_eq!(first.status, 200, "{path}: {first:?}");
+        assert_eq!(first.header("idempotency-replayed"), None, "{path}: {first:?}");
         for _ in 0..3 {
             same(&first, &client.post_with_key(path, &key).await);
         }
@@ -136,13 +138,17 @@ async fn one_key_sent_many_times_at_once_acts_once() {
             format!("/orders/addItem/{order}/{item}/1"),
         ] {
             let (client, key) = (shop.client.clone(), format!("together-{round}-{}", path.len()));
+            let sent = path.clone();
             let answers = in_parallel(8, 0..8, move |_| {
-                let (client, path, key) = (client.clone(), path.clone(), key.clone());
+                let (client, path, key) = (client.clone(), sent.clone(), key.clone());
                 async move { client.post_with_key(&path, &key).await }
             })
             .await;
             let (first, rest) = answers.split_first().expect("eight answers");
-            rest.iter().for_each(|answer| same(first, answer));
+            rest.iter()
+                .for_each(|answer| assert_eq!((first.status, first.text()), (answer.status, answer.text()), "{path}"));
+            // Any of them may be the one that acted; those that came while it did may have got its own reply.
+            assert!(answers.iter().any(|answer| answer.header("idempotency-replayed").is_none()), "{path}");
         }
     }
     // Each round bought one unit, took one away, and added a credit for the one spent.
@@ -282,4 +288,20 @@ async fn check_out_with_keys(client: Client, orders: Vec<String>) -> Vec<Result<
         async move { client.try_post_with_key(&format!("/orders/checkout/{order}"), &order).await }
     })
     .await
+}
+
+/// Whoever is no gateway may not have its key forgotten early, nor kept in the way of others.
+#[tokio::test]
+async fn only_a_gateway_may_say_how_long_a_key_is_good() {
+    for (arguments, answer) in [(&[][..], 200), (&["--behind-gateway".to_owned()][..], 400)] {
+        let settings = Settings { arguments: arguments.to_vec(), ..Settings::default() };
+        let fixture = Fixture::with(settings).await;
+        let user = fixture.shop.user_with(1).await;
+        let path = format!("/payment/add_funds/{user}/1");
+        for header in ["Idempotency-Retention", "Idempotency-Since"] {
+            let headers = [("Idempotency-Key", header), (header, "never")];
+            let told = fixture.shop.client.send(hyper::Method::POST, &path, &headers).await.expect("an answer");
+            assert_eq!(told.status, answer, "{header}: {told:?}");
+        }
+    }
 }

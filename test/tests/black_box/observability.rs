@@ -123,13 +123,13 @@ async fn every_problem_type_leads_to_its_explanation() {
 #[tokio::test]
 async fn every_kind_of_problem_is_listed_once() {
     let fixture = Fixture::new().await;
-    let list = fixture.shop.client.get("/problems").await.text();
-    let mut types: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(types.len() > 10, "{list}");
+    let list: Vec<Value> = fixture.shop.client.get("/problems").await.json();
+    let mut types: Vec<_> = list.iter().filter_map(|kind| kind.get("type")?.as_str()).collect();
+    assert!(types.len() > 10, "{list:?}");
     types.sort_unstable();
     let listed = types.len();
     types.dedup();
-    assert_eq!(types.len(), listed, "{list}");
+    assert_eq!(types.len(), listed, "{list:?}");
 }
 
 #[tokio::test]
@@ -141,20 +141,29 @@ async fn health_is_told_apart_from_readiness() {
 }
 
 /// The families that dashboards are built on, with their types.
-const FAMILIES: [(&str, &str); 13] = [
-    ("sagamart_sagas", "counter"),
+const FAMILIES: [(&str, &str); 22] = [
+    ("sagamart_sagas_total", "counter"),
     ("sagamart_saga_duration_seconds", "histogram"),
     ("sagamart_sagas_in_flight", "gauge"),
     ("sagamart_sagas_stuck", "gauge"),
-    ("sagamart_steps_noted", "counter"),
+    ("sagamart_sagas_held", "gauge"),
+    ("sagamart_steps_noted_total", "counter"),
     ("sagamart_log_lag_events", "gauge"),
     ("sagamart_log_retained_events", "gauge"),
     ("sagamart_requests_waiting", "gauge"),
     ("sagamart_commit_duration_seconds", "histogram"),
     ("sagamart_flush_duration_seconds", "histogram"),
-    ("sagamart_http_requests", "counter"),
+    ("sagamart_http_requests_total", "counter"),
     ("sagamart_http_request_duration_seconds", "histogram"),
     ("sagamart_http_requests_in_flight", "gauge"),
+    ("sagamart_partition_owned", "gauge"),
+    ("sagamart_sagas_parked", "gauge"),
+    ("sagamart_sagas_held_seconds", "gauge"),
+    ("sagamart_ready", "gauge"),
+    ("sagamart_store_has_room", "gauge"),
+    ("process_cpu_seconds_total", "counter"),
+    ("process_open_fds", "gauge"),
+    ("process_resident_memory_bytes", "gauge"),
 ];
 
 async fn scraped(fixture: &Fixture) -> Exposition {
@@ -183,7 +192,8 @@ async fn metrics_are_well_formed_and_count_what_happened() {
     // Gauges are set at the engine's next tick, some milliseconds after the answer.
     let mut metrics = scraped(&fixture).await;
     for _ in 0..500 {
-        if metrics.sum("sagamart_sagas_in_flight", &[]) == Some(0.0) {
+        // Of each partition by itself.
+        if ["in_flight", "held"].iter().all(|which| metrics.sum(&format!("sagamart_sagas_{which}"), &[]) == Some(0.0)) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -195,7 +205,7 @@ async fn metrics_are_well_formed_and_count_what_happened() {
     for sample in &metrics.samples {
         let family = metrics.family(sample).unwrap_or_else(|| panic!("{} has no type", sample.name));
         assert!(metrics.helped.iter().any(|helped| helped == family), "{family} has no help");
-        assert!(family.starts_with("sagamart_"), "{family}");
+        assert!(["sagamart_", "process_"].iter().any(|prefix| family.starts_with(prefix)), "{family}");
         let counter = metrics.families.get(family).is_some_and(|kind| kind == "counter");
         assert!(!counter || sample.name.ends_with("_total"), "{}", sample.name);
     }
@@ -209,11 +219,50 @@ async fn metrics_are_well_formed_and_count_what_happened() {
     assert_eq!(released, Some(1.0), "the one that could not be paid was compensated");
     assert_eq!(metrics.sum("sagamart_sagas_in_flight", &[]), Some(0.0));
     assert_eq!(metrics.sum("sagamart_sagas_stuck", &[]), Some(0.0));
+    assert_eq!(metrics.sum("sagamart_sagas_held", &[]), Some(0.0));
+    assert_eq!(metrics.sum("sagamart_partition_owned", &[]), Some(7.0), "two of each service, and the observer's");
+    assert_eq!(sagas("timeout"), Some(0.0), "what rises from nothing shows as no rise");
+    assert_eq!(
+        (metrics.sum("sagamart_ready", &[]), metrics.sum("sagamart_store_has_room", &[])),
+        (Some(1.0), Some(1.0))
+    );
+    let vitals = |name| metrics.sum(name, &[]).unwrap_or_default();
+    assert!(vitals("process_open_fds") > 5.0 && vitals("process_open_fds") < vitals("process_max_fds"));
+    assert!(vitals("process_resident_memory_bytes") > 1e6 && vitals("process_cpu_seconds_total") > 0.0);
     assert!(metrics.sum("sagamart_flush_duration_seconds_count", &[]).is_some_and(|flushes| flushes > 0.0));
     let checkouts = [("route", "/orders/checkout/{order_id}"), ("method", "POST")];
     assert_eq!(metrics.sum("sagamart_http_requests_total", &checkouts), Some(6.0));
     let refused = [("route", "/orders/checkout/{order_id}"), ("status", "409")];
     assert_eq!(metrics.sum("sagamart_http_requests_total", &refused), Some(2.0));
+}
+
+/// What the page at `/` asks people to paste, as a browser shows it.
+fn example_of(page: &str) -> String {
+    let example = page.split("<pre").nth(1).and_then(|rest| rest.split_once('>')?.1.split("</pre>").next());
+    let plain = example.expect("an example").replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">");
+    plain.replace("&amp;", "&")
+}
+
+#[tokio::test]
+async fn the_first_page_has_a_checkout_that_works_when_it_is_pasted() {
+    let fixture = Fixture::new().await;
+    let address = fixture.server().address();
+    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nConnection: close\r\n\r\n");
+    let page = raw::exchange(address, request.as_bytes()).await.expect("a page").text();
+    let example = example_of(&page);
+    let mut shell = std::process::Command::new("bash");
+    shell.arg("-euc").arg(&example);
+    let output = tokio::task::spawn_blocking(move || shell.output()).await.expect("no panic").expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{example}\n{output:?}");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines.get(..4),
+        Some(&["funds added", "stock added", "item added", "Checkout successful"][..]),
+        "{said}"
+    );
+    assert_eq!(lines.get(4), Some(&"{\"stock\":8,\"price\":5}"), "{said}");
+    assert!(lines.get(5).is_some_and(|user| user.ends_with("\"credit\":90}")), "{said}");
 }
 
 #[tokio::test]

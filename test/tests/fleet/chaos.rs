@@ -31,7 +31,7 @@ const CREDIT: u64 = 10_000_000;
 
 /// A fleet with a market.
 pub(crate) struct Chaos {
-    fleet: Fleet,
+    pub(crate) fleet: Fleet,
     market: Market,
     /// Orders that nobody has checked out yet.
     fresh: VecDeque<usize>,
@@ -69,7 +69,10 @@ impl Answers {
 
 impl Chaos {
     pub(crate) async fn start(checkout_timeout_seconds: u32) -> Self {
-        let fleet = Fleet::start(checkout_timeout_seconds).await;
+        Self::of(Fleet::start(checkout_timeout_seconds).await).await
+    }
+
+    pub(crate) async fn of(fleet: Fleet) -> Self {
         let shop = fleet.shop();
         let (stock, price) = STOCK;
         for path in [
@@ -122,10 +125,11 @@ impl Chaos {
         report(what.into(), market, all)
     }
 
-    /// Everything that is there is explained by the answers.
-    pub(crate) async fn audit(&self) {
+    /// Everything that is there is explained by the answers; returns how many orders are paid.
+    pub(crate) async fn audit(&self) -> u64 {
         let paid = audit(&self.fleet.shop(), &self.market).await;
         println!("audit: {paid} of {} orders are paid, and explain every credit and every unit", self.operations);
+        u64::try_from(paid).expect("few")
     }
 }
 

@@ -4,12 +4,17 @@
 #![expect(clippy::print_stdout, reason = "each fault says what it cost, for who runs the tests with --nocapture")]
 
 mod chaos;
+mod databases;
+mod membership;
+mod observer;
 
 use std::time::Duration;
 
 use chaos::Chaos;
+use databases::until;
 use sagamart_black_box::{
     Fleet,
+    exposition::Exposition,
     fleet::{REPLICAS, SERVICES},
 };
 use tokio::time::sleep;
@@ -36,8 +41,8 @@ async fn nobody_notices_that_a_replica_was_killed_or_ended() {
         });
         calm.await.nobody_noticed();
     }
-    for (index, service) in SERVICES.iter().enumerate() {
-        let what = format!("SIGTERM of a replica of {service}");
+    for index in 0..REPLICAS * SERVICES.len() {
+        let what = format!("SIGTERM of a replica of {}", SERVICES[index % SERVICES.len()]);
         let calm = chaos.under_load(what, async |fleet: &mut Fleet| {
             fleet.terminate_replica(index);
             sleep(FAULT).await;
@@ -117,6 +122,48 @@ async fn what_needs_no_stock_goes_on_without_it() {
     let order = shop.order_of(&user, &[(&known, 2), (&unknown, 1)]).await;
     assert_eq!(shop.checkout(&order).await.slug(), "succeeded");
     assert_eq!((shop.stock(&known).await, shop.stock(&unknown).await, shop.credit(&user).await), (8, 9, 90));
+}
+
+/// The sum over all replicas of a service.
+async fn count(fleet: &Fleet, service: usize, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let mut sum = 0.0;
+    for index in (0..REPLICAS).map(|replica| replica * SERVICES.len() + service) {
+        let metrics = Exposition::parse(&fleet.replica(index).get("/metrics").await.text());
+        sum += metrics.sum(name, labels).unwrap_or_default();
+    }
+    sum
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_checkout_holds_while_order_is_down_is_named_and_counted() {
+    let mut fleet = Fleet::start(10).await;
+    let shop = fleet.shop();
+    let (user, item, other) = (shop.user_with(100).await, shop.item_with(3, 10).await, shop.item_with(3, 10).await);
+    let order = shop.order_of(&user, &[(&item, 1)]).await;
+    // Without payment the checkout stays open, and without order it is not decided.
+    let (orders, payments) = ([0, SERVICES.len()], [2, 2 + SERVICES.len()]);
+    payments.iter().for_each(|index| fleet.kill_replica(*index));
+    let open = tokio::spawn({
+        let (shop, order) = (shop.clone(), order.clone());
+        async move { shop.checkout(&order).await }
+    });
+    let held = async || count(&fleet, 1, "sagamart_sagas_held", &[]).await;
+    until("stock holds a unit", async || held().await > 0.0).await;
+    orders.iter().for_each(|index| fleet.kill_replica(*index));
+    let answer = fleet.replica(1).get(&format!("/stock/find/{item}")).await;
+    let problem = answer.problem();
+    assert_eq!((answer.status, problem.slug.as_str()), (503, "unavailable"));
+    assert!(problem.detail.contains("held by a checkout whose outcome is not known here yet"), "{problem:?}");
+    assert_eq!(count(&fleet, 1, "sagamart_steps_noted_total", &[("note", "read_in_vain")]).await, 1.0);
+    assert_eq!(count(&fleet, 1, "sagamart_sagas_held", &[("service", "stock")]).await, 1.0);
+    assert_eq!(shop.stock(&other).await, 10, "what nobody holds is shown");
+
+    orders.iter().chain(&payments).for_each(|index| fleet.start_replica(*index));
+    fleet.ready().await;
+    open.await.expect("no panic");
+    let paid = shop.order(&order).await.paid;
+    assert_eq!((shop.stock(&item).await, shop.credit(&user).await), if paid { (9, 97) } else { (10, 100) });
+    until("stock holds nothing", async || count(&fleet, 1, "sagamart_sagas_held", &[]).await == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

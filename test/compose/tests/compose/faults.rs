@@ -1,14 +1,18 @@
-//! Containers are killed and started again under load, as the README types it.
+//! Containers are stopped, killed and started again, idle and under load, as the README types it.
 
 use std::time::{Duration, Instant};
 
+use sagamart_black_box::{Outcome, Shop};
 use tokio::time::sleep;
 
 use crate::{
+    crowd::{self, Crowd},
     docker::{command, inspect, run},
     gateway,
-    load::{Answers, Load, Miss, Watch},
+    load::{Answers, Load, Watch},
+    monitoring,
     project::{BASE, HIGHLY_AVAILABLE, Project, SERVICES},
+    walk,
 };
 
 /// A network of its own for each, so that what one leaves behind is in nobody's way.
@@ -21,49 +25,6 @@ const DOWN: Duration = Duration::from_secs(2);
 const FAILOVER: Duration = Duration::from_secs(5);
 const REPLICAS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What clients noticed of a fault.
-#[derive(Debug)]
-struct Noticed {
-    fault: String,
-    answers: Answers,
-    misses: Vec<Miss>,
-}
-
-impl Noticed {
-    /// From the first read that was not answered to the end of the last.
-    fn outage(&self) -> Duration {
-        let began = self.misses.iter().map(|miss| miss.sent).min();
-        let ended = self.misses.iter().map(|miss| miss.ended).max();
-        began.zip(ended).map_or(Duration::ZERO, |(began, ended)| ended - began)
-    }
-
-    /// One line for whoever watches the run.
-    #[expect(clippy::print_stdout, reason = "what each fault cost is worth seeing in a run that passes, too")]
-    fn show(&self) {
-        let Answers { succeeded, refused, unknown } = &self.answers;
-        let outage = self.outage().as_secs_f64();
-        println!(
-            "{}: {succeeded} checkouts succeeded, refused {refused:?}, unknown {unknown:?}; reads out for {outage:.2} s {:?}",
-            self.fault,
-            self.misses.first().map(|miss| &miss.what),
-        );
-    }
-
-    /// Nobody noticed anything: every read was answered, and every checkout in time to be told how it ended. On a machine that
-    /// is too slow for the load some reach their deadline, with or without a fault; that is an answer.
-    fn assert_invisible(&self) {
-        let Self { fault, answers: Answers { succeeded, refused, unknown }, misses } = self;
-        let late = refused.iter().all(|(reason, _)| reason == "timeout");
-        assert!(*succeeded > 0 && late && unknown.is_empty(), "{fault} was noticed: {self:?}");
-        assert!(misses.is_empty(), "{fault}: reads were not answered: {misses:?}");
-    }
-
-    /// Something was done all the same; how much is not asserted.
-    fn assert_survived(&self) {
-        assert!(self.answers.succeeded > 0, "{self:?}");
-    }
-}
-
 /// What happens to a container.
 #[derive(Clone, Copy)]
 enum Fault {
@@ -73,27 +34,52 @@ enum Fault {
     Frozen(Duration),
 }
 
-/// Lets it happen to a service's container under load, and waits until the container is well again.
-async fn suffer(project: &Project, service: &str, fault: Fault, load_seconds: u64) -> Noticed {
-    let container = project.container(service);
-    let load = Load::start(project, load_seconds).await;
-    let watch = Watch::start(project);
-    let (begin, end, lasts, name) = match fault {
-        Fault::Killed(lasts) => ("kill", "start", lasts, "killed"),
-        Fault::Frozen(lasts) => ("pause", "unpause", lasts, "frozen"),
-    };
-    run(&mut command(&[begin, &container]));
-    sleep(lasts).await;
-    run(&mut command(&[end, &container]));
-    project.await_healthy(&[container]);
-    let answers = load.finish();
-    let noticed = Noticed { fault: format!("{service} {name}"), answers, misses: watch.stop().await };
-    noticed.show();
-    noticed
+/// Faults that clients may notice, one after the other under one load, which is audited at its end.
+struct Trial<'a> {
+    project: &'a Project,
+    load: Load,
+    watch: Watch,
+    began: Instant,
+    faults: Vec<String>,
+}
+
+impl<'a> Trial<'a> {
+    async fn start(project: &'a Project, load_seconds: u64) -> Self {
+        let load = Load::start(project, load_seconds).await;
+        Self { project, load, watch: Watch::start(project), began: Instant::now(), faults: Vec::new() }
+    }
+
+    /// Lets it happen to a service's container, and waits until the container is well again.
+    async fn suffer(&mut self, service: &str, fault: Fault) {
+        let container = self.project.container(service);
+        let (begin, end, lasts) = match fault {
+            Fault::Killed(lasts) => ("kill", "start", lasts),
+            Fault::Frozen(lasts) => ("pause", "unpause", lasts),
+        };
+        self.faults.push(format!("{begin} {service} at {:.1} s", self.began.elapsed().as_secs_f64()));
+        run(&mut command(&[begin, &container]));
+        sleep(lasts).await;
+        run(&mut command(&[end, &container]));
+        self.project.await_healthy(&[container]);
+    }
+
+    /// Whatever clients were answered, the books are right, and some were served.
+    #[expect(clippy::print_stdout, reason = "what faults cost is worth seeing in a run that passes, too")]
+    async fn finish(self) {
+        let Answers { succeeded, refused, unknown } = self.load.finish();
+        println!(
+            "{:#?}\n{succeeded} checkouts succeeded, refused {refused:?}, unknown {unknown:?}; reads:",
+            self.faults
+        );
+        for miss in self.watch.stop().await.iter().step_by(20) {
+            println!("  at {:.1} s {}", (miss.sent - self.began).as_secs_f64(), miss.what);
+        }
+        assert!(succeeded > 0, "{:?}", self.faults);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn any_container_may_be_killed_and_the_loss_of_one_replica_of_a_service_is_not_noticed() {
+async fn any_container_may_be_stopped_or_killed_and_the_loss_of_one_replica_of_a_service_is_not_noticed() {
     let project = Project::up("sagamart-test", &[BASE], BASE_SUBNET);
     for container in project.containers() {
         assert_hardened(&container);
@@ -101,18 +87,70 @@ async fn any_container_may_be_killed_and_the_loss_of_one_replica_of_a_service_is
     gateway::answers_of_its_own_are_problems(&project).await;
     gateway::every_kind_of_problem_is_explained(&project).await;
     gateway::keys_of_clients_are_passed_on(&project).await;
-    for number in [1, 2] {
-        for service in SERVICES {
-            let replica = format!("{service}-service-{number}");
-            suffer(&project, &replica, Fault::Killed(DOWN), 8).await.assert_invisible();
+    walk::up_ps_kill_start_ps_logs(&project);
+    monitoring::prometheus_reaches_every_replica(&project).await;
+    nobody_notices_while_idle(&project).await;
+    nobody_notices_under_load(&project).await;
+    for (service, verb) in [("order-service-2", "stop"), ("stock-service-1", "kill"), ("payment-service-1", "stop")] {
+        let replica = project.container(service);
+        let fault = async { drop(run(&mut command(&[verb, &replica]))) };
+        crowd::only_what_is_there_is_sold(&project, fault).await;
+        project.start(&replica);
+    }
+    let mut trial = Trial::start(&project, 25).await;
+    trial.suffer("order-service-1", Fault::Frozen(DOWN)).await;
+    for container in ["order-db", "stock-db", "payment-db", "gateway"] {
+        trial.suffer(container, Fault::Killed(DOWN)).await;
+    }
+    trial.finish().await;
+    gateway::a_service_without_replicas_is_a_clear_503(&project).await;
+}
+
+/// Every replica, in an order in which each service keeps one that has been up for a while.
+fn replicas() -> impl Iterator<Item = String> {
+    [1, 2].into_iter().flat_map(|number| SERVICES.map(|service| format!("{service}-service-{number}")))
+}
+
+/// A fleet that does nothing has nothing to find a replica's absence by but what the replica said when it left.
+async fn nobody_notices_while_idle(project: &Project) {
+    let shop = Shop::new(project.client());
+    let item = shop.item_with(1, 1_000).await;
+    for replica in replicas().map(|replica| project.container(&replica)) {
+        sleep(DOWN).await;
+        run(&mut command(&["stop", &replica]));
+        for _ in 0..5 {
+            let user = shop.user_with(1).await;
+            let order = shop.order_of(&user, &[(&item, 1)]).await;
+            assert_eq!(shop.checkout(&order).await, Outcome::Succeeded, "{replica} was stopped while nothing was done");
+        }
+        project.start(&replica);
+    }
+}
+
+/// Every replica is stopped and started, and killed and started, while fifty users buy without pause.
+#[expect(clippy::print_stdout, reason = "what was done is worth seeing in a run that passes, too")]
+async fn nobody_notices_under_load(project: &Project) {
+    // What the reads read.
+    for path in ["/orders/batch_init/1/1/1/1", "/stock/batch_init/1/1/1", "/payment/batch_init/1/1"] {
+        Shop::new(project.client()).succeed(path).await;
+    }
+    let crowd = Crowd::start(project).await;
+    let watch = Watch::start(project);
+    let mut faults = Vec::new();
+    for replica in replicas() {
+        let container = project.container(&replica);
+        for verb in ["stop", "kill"] {
+            faults.push((crowd.seconds(), format!("{verb} {replica}")));
+            run(&mut command(&[verb, &container]));
+            sleep(DOWN).await;
+            project.start(&container);
         }
     }
-    suffer(&project, "order-service-1", Fault::Frozen(DOWN), 8).await.assert_survived();
-    for database in ["order-db", "stock-db", "payment-db"] {
-        suffer(&project, database, Fault::Killed(DOWN), 8).await.assert_survived();
-    }
-    suffer(&project, "gateway", Fault::Killed(DOWN), 8).await.assert_survived();
-    gateway::a_service_without_replicas_is_a_clear_503(&project).await;
+    let bought = crowd.finish().await;
+    println!("{} units sold while replicas were stopped and killed: {faults:.1?}", bought.units);
+    assert!(bought.noticed.is_empty() && bought.units > 0, "of {faults:.1?} was noticed {:.1?}", bought.noticed);
+    let misses = watch.stop().await;
+    assert!(misses.is_empty(), "of {faults:.1?} reads noticed {misses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -121,14 +159,15 @@ async fn with_replicated_databases_any_one_of_them_may_be_killed() {
     for container in project.containers() {
         assert_hardened(&container);
     }
+    let mut trial = Trial::start(&project, 60).await;
     for service in SERVICES {
         for database in ["db", "db-replica"] {
             await_replica(&project, service).await;
-            let database = format!("{service}-{database}");
-            suffer(&project, &database, Fault::Killed(FAILOVER), 10).await.assert_survived();
+            trial.suffer(&format!("{service}-{database}"), Fault::Killed(FAILOVER)).await;
         }
     }
-    suffer(&project, "sentinel-1", Fault::Killed(DOWN), 6).await.assert_survived();
+    trial.suffer("sentinel-1", Fault::Killed(DOWN)).await;
+    trial.finish().await;
 }
 
 /// Until the primary of a service has its replica again, the loss of another database is the loss of a second one.
@@ -147,7 +186,7 @@ async fn await_replica(project: &Project, service: &str) {
 }
 
 /// What the documentation says of every container, as Docker has it.
-fn assert_hardened(container: &str) {
+pub(crate) fn assert_hardened(container: &str) {
     let state = inspect(container);
     let at = |pointer: &str| state.pointer(pointer).unwrap_or_else(|| panic!("{container} has no {pointer}"));
     assert_eq!(at("/State/Health/Status"), "healthy", "{container}");
@@ -165,7 +204,7 @@ fn assert_hardened(container: &str) {
     }
     let published = at("/HostConfig/PortBindings").as_object().map(|ports| ports.values().collect::<Vec<_>>());
     let published = published.unwrap_or_default();
-    if container.ends_with("-gateway-1") {
+    if ["-gateway-1", "-prometheus-1"].iter().any(|name| container.ends_with(name)) {
         assert_eq!(published.len(), 1, "{container}: {published:?}");
         let address = published.first().and_then(|port| port.pointer("/0/HostIp"));
         assert_eq!(address.and_then(|address| address.as_str()), Some("127.0.0.1"), "{container}: {published:?}");

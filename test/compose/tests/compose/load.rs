@@ -56,7 +56,7 @@ impl Load {
     fn spawn(project: &Project, seconds: u64) -> Self {
         let folder = tempfile::tempdir().expect("a directory can be made");
         let child = Command::new(binary::path())
-            .args(["bench", "--url", &format!("http://{}", project.address())])
+            .args(["bench", "--overwrite", "--url", &format!("http://{}", project.address())])
             .args(["--rate", &RATE_PER_SECOND.to_string(), "--seconds", &seconds.to_string()])
             .args(["--warm-up-seconds", "0", "--connections", "32", "--items", "500", "--users", "500"])
             // Above the deadline of a checkout.
@@ -135,8 +135,6 @@ pub(crate) struct Watch {
 pub(crate) struct Miss {
     /// When it was sent.
     pub(crate) sent: Instant,
-    /// When its end was seen.
-    pub(crate) ended: Instant,
     /// Which it was and what came back.
     pub(crate) what: String,
 }
@@ -172,7 +170,7 @@ async fn read(path: &'static str, client: Client, stop: Arc<AtomicBool>) -> Vec<
             Ok(answer) => Some(format!("{path}: {} {}", answer.status, answer.text())),
             Err(none) => Some(format!("{path}: {none}")),
         };
-        misses.extend(what.map(|what| Miss { sent, ended: Instant::now(), what }));
+        misses.extend(what.map(|what| Miss { sent, what }));
         sleep(Duration::from_millis(20)).await;
     }
     misses

@@ -43,6 +43,7 @@ pub(crate) struct Project {
     files: &'static [&'static str],
     subnet: &'static str,
     port: u16,
+    prometheus: u16,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -55,11 +56,11 @@ impl Project {
     /// They do not get there.
     pub(crate) fn up(name: &'static str, files: &'static [&'static str], subnet: &'static str) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let project = Self { name, files, subnet, port: free_port(), _turn: turn };
+        let project = Self { name, files, subnet, port: free_port(), prometheus: free_port(), _turn: turn };
         // What a run that was ended left behind.
         project.down();
         project.build();
-        run(project.compose(&["up", "--detach", "--no-build"]).stderr(Stdio::null()));
+        run(&mut project.compose(&["up", "--detach", "--no-build"]));
         project.await_healthy(&project.containers());
         project
     }
@@ -73,6 +74,7 @@ impl Project {
         compose.args(arguments).current_dir(root());
         compose
             .env("GATEWAY_PORT", self.port.to_string())
+            .env("PROMETHEUS_PORT", self.prometheus.to_string())
             .env("SUBNET", self.subnet)
             .env("IMAGE_TAG", TAG)
             // Only so that tests need not wait for the next time.
@@ -95,7 +97,7 @@ impl Project {
         // The other replicas use the same images.
         let built = SERVICES.map(|service| format!("{service}-service-1"));
         let mut build = self.compose(&["build", "--build-arg", &format!("BINARY={BINARY_IMAGE}")]);
-        run(build.args(built).stderr(Stdio::null()));
+        run(build.args(built));
     }
 
     /// The names of all containers, such as `project-order-db-1`, running or not.
@@ -111,6 +113,15 @@ impl Project {
     /// The container of a service of the file, as it is typed.
     pub(crate) fn container(&self, service: &str) -> String {
         format!("{}-{service}-1", self.name)
+    }
+
+    /// Starts a container again, and waits until it is healthy.
+    ///
+    /// # Panics
+    /// It is not after a long time.
+    pub(crate) fn start(&self, container: &str) {
+        run(&mut command(&["start", container]));
+        self.await_healthy(&[container.to_owned()]);
     }
 
     /// Waits until these containers are healthy.
@@ -152,13 +163,19 @@ impl Project {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    /// Where Prometheus is published, once it runs.
+    pub(crate) fn prometheus(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.prometheus))
+    }
+
     /// A client of the gateway.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
     }
 
     fn down(&self) {
-        let mut down = self.compose(&["down", "--volumes", "--remove-orphans", "--timeout", "1"]);
+        let mut down =
+            self.compose(&["--profile", "monitoring", "down", "--volumes", "--remove-orphans", "--timeout", "1"]);
         // Where nothing is left there is nothing to remove, and what cannot be removed shows at the next start.
         let _ = down.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }

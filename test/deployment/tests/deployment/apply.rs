@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use sagamart_deployment_tests::{Object, object, tools};
+use sagamart_deployment_tests::{Object, rendered, tools};
 use serde_json::{Value, json};
 
 /// Answers discovery for the kinds of these objects and `404` to everything else. Ends with the test's process.
@@ -96,7 +96,7 @@ fn kubectl(server: &str, arguments: &[&str]) -> Vec<String> {
 
 #[test]
 fn kubectl_applies_the_plain_folder_as_it_stands_beginning_with_the_namespace() {
-    let objects = object::plain();
+    let objects = rendered::plain();
     let said = kubectl(&server_for(&objects), &["apply", "-f", "k8s/", "--validate=false"]);
     assert_eq!(said.len(), objects.len(), "{said:#?}");
     assert_eq!(said.first().map(String::as_str), Some("namespace/sagamart created (dry run)"), "{said:#?}");
@@ -108,7 +108,7 @@ fn kubectl_applies_the_plain_folder_as_it_stands_beginning_with_the_namespace() 
 #[test]
 fn overlays_are_applied_whole() {
     for name in ["cluster", "embedded"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         let said =
             kubectl(&server_for(&objects), &["apply", "-k", &format!("k8s/overlays/{name}"), "--validate=false"]);
         assert_eq!(said.len(), objects.len(), "{name}: {said:#?}");
@@ -120,8 +120,8 @@ fn overlays_are_applied_whole() {
 fn what_the_documents_say_removes_the_shop_and_spares_the_namespace() {
     let text = tools::text("docs/deploying.md");
     for (command, objects) in [
-        ("delete -f k8s/ -l app.kubernetes.io/part-of=sagamart", object::plain()),
-        ("delete -k k8s/overlays/cluster -l app.kubernetes.io/part-of=sagamart", object::overlay("cluster")),
+        ("delete -f k8s/ -l app.kubernetes.io/part-of=sagamart", rendered::plain()),
+        ("delete -k k8s/overlays/cluster -l app.kubernetes.io/part-of=sagamart", rendered::overlay("cluster")),
     ] {
         assert!(text.contains(&format!("kubectl {command}")), "docs/deploying.md does not say `{command}`");
         let arguments: Vec<&str> = command.split(' ').collect();

@@ -1,6 +1,6 @@
 //! The chart: what it refuses, and that it says the same as the plain manifests.
 
-use sagamart_deployment_tests::{Object, chart, object, tools};
+use sagamart_deployment_tests::{Object, chart, object, rendered, tools};
 use serde_json::{Value, json};
 
 #[test]
@@ -17,6 +17,8 @@ fn wrong_values_are_refused_by_name() {
     for (value, named) in [
         ("store.mode=mongo", "/store/mode"),
         ("store.redis.durability=never", "/store/redis/durability"),
+        ("store.redis.durability=replicated", "store.redis.replicas"),
+        ("store.redis.replicas=0", "/store/redis/replicas"),
         ("store.redis.order.url=redis://:secret@order-db:6379", "/store/redis/order/url"),
         ("store.redis.stock.url=http://stock-db", "/store/redis/stock/url"),
         ("store.redis.payment.url=", "/store/redis/payment"),
@@ -28,6 +30,7 @@ fn wrong_values_are_refused_by_name() {
         ("expose.kind=loadBalancer", "/expose/kind"),
         ("expose.httpRoute.idempotencyKey=nginx", "/expose/httpRoute/idempotencyKey"),
         ("monitoring.interval=often", "/monitoring/interval"),
+        ("monitoring.rules.enabled=often", "/monitoring/rules/enabled"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("replica=3", "replica"),
     ] {
@@ -88,6 +91,35 @@ fn monitoring_is_there_only_when_asked_for_and_reads_the_metrics_of_every_part_o
     assert_eq!(chosen, ["order", "stock", "payment"].map(|service| format!("shop-sagamart-{service}")));
 }
 
+#[test]
+fn rules_and_dashboard_are_those_of_the_repository_and_find_what_the_service_monitor_reads() {
+    let none = chart::rendered(&["monitoring.enabled=true"]);
+    assert_eq!(object::of_kind(&none, "PrometheusRule").count(), 0);
+    assert!(object::of_kind(&none, "ConfigMap").all(|object| !object.name().contains("dashboard")));
+    let objects = chart::rendered(&[
+        "monitoring.enabled=true",
+        "monitoring.rules.enabled=true",
+        "monitoring.dashboard.enabled=true",
+        "monitoring.labels.release=prometheus",
+    ]);
+    let rules = object::named(&objects, "PrometheusRule", "shop-sagamart");
+    let ours = tools::yaml(&tools::text("monitoring/sagamart.rules.yml")).remove(0);
+    assert_eq!(rules.at("/spec"), &ours, "run `cargo xtask render-manifests`");
+    assert_eq!(rules.text("/metadata/labels/release"), "prometheus");
+    let dashboard = object::named(&objects, "ConfigMap", "shop-sagamart-dashboard");
+    assert_eq!(dashboard.text("/metadata/labels/grafana_dashboard"), "1");
+    let ours: Value = serde_json::from_str(&tools::text("monitoring/grafana/sagamart.json")).expect("JSON");
+    let theirs: Value = serde_json::from_str(dashboard.text("/data/sagamart.json")).expect("JSON");
+    assert_eq!(theirs, ours, "run `cargo xtask render-manifests`");
+    // The job that the rules name is the value of the label that the ServiceMonitor names, at each Service that it chooses.
+    let monitor = object::named(&objects, "ServiceMonitor", "shop-sagamart");
+    let label = monitor.text("/spec/jobLabel").replace('/', "~1");
+    for service in object::of_kind(&objects, "Service") {
+        assert_eq!(service.text(&format!("/metadata/labels/{label}")), "sagamart", "{}", service.name());
+    }
+    assert_eq!(monitor.at("/spec/endpoints/0/honorLabels"), &json!(true), "`service` is a label of the metrics");
+}
+
 /// What a pod is told and asked, without the names that a release brings along.
 fn essence(workload: &Object, release: &str) -> Value {
     let containers = workload.containers();
@@ -106,7 +138,7 @@ fn essence(workload: &Object, release: &str) -> Value {
 
 #[test]
 fn a_release_with_the_defaults_runs_what_the_plain_manifests_run() {
-    let (plain, release) = (object::plain(), chart::rendered(&[]));
+    let (plain, release) = (rendered::plain(), chart::rendered(&[]));
     for service in ["order", "stock", "payment"] {
         let ours = object::named(&plain, "Deployment", service);
         let theirs = object::named(&release, "Deployment", &format!("shop-sagamart-{service}"));

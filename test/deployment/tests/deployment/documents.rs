@@ -35,7 +35,7 @@ fn deploying_names_every_file_and_option_that_a_reader_needs() {
         assert!(text.contains(name), "docs/deploying.md says nothing of {name}");
     }
     for script in ["deploy-charts-minikube.sh", "deploy-charts-cluster.sh"] {
-        let source = tools::text(script);
+        let source = tools::text(script) + &tools::text("helm-config/functions.sh");
         for line in text.lines().filter(|line| line.contains(&format!("./{script}"))) {
             for option in line.split([' ', '`']).filter(|word| word.starts_with("--")) {
                 assert!(source.contains(&format!("{option})")), "docs/deploying.md: {script} has no {option}");

@@ -1,6 +1,6 @@
 //! A pod that is asked to stop has the time that the binary takes to stop.
 
-use sagamart_deployment_tests::{Container, Object, object};
+use sagamart_deployment_tests::{Container, Object, object, rendered};
 use serde_json::json;
 
 /// What closing connections may take beyond the checkouts that run.
@@ -13,7 +13,7 @@ fn our_containers(objects: &[Object]) -> Vec<Container<'_>> {
 
 #[test]
 fn the_grace_period_covers_pre_stop_notice_and_the_longest_checkout() {
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         let containers = our_containers(objects);
         assert!(!containers.is_empty(), "{source}");
         for container in containers {
@@ -34,7 +34,7 @@ fn the_grace_period_covers_pre_stop_notice_and_the_longest_checkout() {
 
 #[test]
 fn a_rollout_never_has_fewer_replicas_than_asked_for() {
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         for deployment in object::of_kind(objects, "Deployment") {
             let strategy = deployment.at("/spec/strategy/rollingUpdate");
             assert_eq!(strategy, &json!({"maxSurge": 1, "maxUnavailable": 0}), "{source}: {}", deployment.name());
@@ -44,7 +44,7 @@ fn a_rollout_never_has_fewer_replicas_than_asked_for() {
 
 #[test]
 fn what_is_one_process_on_one_volume_is_never_two() {
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         for workload in objects.iter().filter(|object| object.is_workload()) {
             for container in workload.containers().into_iter().filter(Container::is_ours) {
                 if container.subcommand() != "serve" {

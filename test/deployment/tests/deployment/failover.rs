@@ -34,7 +34,7 @@ impl Image {
         let binary = whole_path(Path::new(server.get_program()));
         let cli = binary.with_file_name("valkey-cli");
         for (name, line) in [
-            ("valkey-sentinel", format!("{} \"$@\" --sentinel", binary.display())),
+            ("valkey-server", format!("{} \"$@\"", binary.display())),
             ("valkey-cli", format!("{} \"$@\"", cli.display())),
         ] {
             let path = folder.path().join(name);
@@ -96,7 +96,8 @@ impl Sentinel {
     }
 }
 
-/// What an init container with `helm-config/follow-primary.sh` does in a pod: how it ends, and the last of each setting.
+/// What an init container with `helm-config/follow-primary.sh` does in a pod: whether it succeeds, what the configuration then says of a
+/// primary, and what the script said.
 fn follow(image: &Image, announce: u16, sentinels: &[u16], has_data: bool) -> (bool, String, String) {
     let volume = tempfile::tempdir().expect("a temporary directory");
     fs::create_dir(volume.path().join("conf")).expect("a folder");
@@ -105,6 +106,15 @@ fn follow(image: &Image, announce: u16, sentinels: &[u16], has_data: bool) -> (b
     }
     let config = volume.path().join("conf/valkey.conf");
     fs::write(&config, "port 6379\nreplicaof order-db-0.order-db-headless 6379\n").expect("the chart's configuration");
+    let (succeeded, said) = follow_in(image, announce, sentinels, &config);
+    let text = fs::read_to_string(config).expect("the configuration is there");
+    assert!(text.starts_with("port 6379\n"), "the rest of the chart's configuration stays: {text}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("replicaof ")).collect();
+    (succeeded, lines.join("; "), said)
+}
+
+/// The same with a configuration file that is there.
+fn follow_in(image: &Image, announce: u16, sentinels: &[u16], config: &Path) -> (bool, String) {
     let mut command = image.script("helm-config/follow-primary.sh");
     let addresses: Vec<String> = sentinels.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     command
@@ -112,13 +122,11 @@ fn follow(image: &Image, announce: u16, sentinels: &[u16], has_data: bool) -> (b
         .env("VALKEY_PASSWORD", PASSWORD)
         .env("VALKEY_ANNOUNCE", "127.0.0.1")
         .env("VALKEY_PORT", announce.to_string())
-        .env("VALKEY_CONFIG", &config)
+        .env("VALKEY_CONFIG", config)
         .env("SENTINELS", addresses.join(" "))
         .env("PATIENCE_SECONDS", "3");
     let output = command.output().expect("the script starts");
-    let text = fs::read_to_string(config).expect("the configuration is there");
-    let last = text.lines().rfind(|line| line.starts_with("replicaof ")).unwrap_or_default().to_owned();
-    (output.status.success(), last, tools::said(&output.stderr))
+    (output.status.success(), tools::said(&output.stderr))
 }
 
 fn replica(primary: u16) -> Server {
@@ -151,7 +159,7 @@ fn sentinels_replace_a_primary_and_pods_that_start_follow_the_new_one() {
     });
     let ports: Vec<u16> = sentinels.iter().map(|sentinel| sentinel.port).collect();
     let (followed, line, said) = follow(&image, first.port(), &ports, true);
-    assert!(followed && line == "replicaof no one", "the first primary is told `{line}`: {said}");
+    assert!(followed && line.is_empty(), "the first primary is told `{line}`: {said}");
 
     first.kill();
     wait_until("a replica is promoted", &sentinels, || replicas.iter().any(|server| server.info("role") == "master"));
@@ -159,7 +167,7 @@ fn sentinels_replace_a_primary_and_pods_that_start_follow_the_new_one() {
     let expected = format!("replicaof 127.0.0.1 {promoted}");
     wait_until("the Sentinels agree", &sentinels, || follow(&image, first.port(), &ports, true).1 == expected);
     let (followed, line, said) = follow(&image, promoted, &ports, true);
-    assert!(followed && line == "replicaof no one", "the new primary is told `{line}`: {said}");
+    assert!(followed && line.is_empty(), "the new primary is told `{line}`: {said}");
 
     // A Sentinel that starts again remembers, although it is told of the first primary as at its first start.
     let last = sentinels.pop().expect("three of them");
@@ -176,6 +184,34 @@ fn sentinels_replace_a_primary_and_pods_that_start_follow_the_new_one() {
     }
     let (followed, line, said) = follow(&image, first.port(), &ports, true);
     assert!(!followed && said.contains("no two Sentinels agree"), "with one Sentinel left: `{line}`, {said}");
+}
+
+/// The chart tells every pod but the first to copy the first one, at each start. A pod that has become the primary since and then loses
+/// power must not copy anybody, itself least of all.
+#[test]
+fn a_primary_that_the_chart_takes_for_a_replica_starts_with_its_data_and_copies_nobody() {
+    let image = Image::new();
+    let mut server =
+        Server::start(Kind::Valkey8, Options { password: Some(PASSWORD.to_owned()), ..Options::default() });
+    let sentinels: Vec<Sentinel> = (0..2).map(|number| Sentinel::start(&image, number, server.port())).collect();
+    let ports: Vec<u16> = sentinels.iter().map(|sentinel| sentinel.port).collect();
+    let () = server.ask(&["SET", "paid", "yes"]);
+    server.kill();
+    // As the chart's init container leaves it in the pod of another number.
+    let config = server.dir().join("conf/valkey.conf");
+    fs::create_dir(server.dir().join("conf")).expect("a folder");
+    let text = fs::read_to_string(server.config()).expect("the configuration is there");
+    fs::write(&config, format!("{text}replicaof 127.0.0.1 {}\n", server.port())).expect("the chart's line");
+    let port = server.port();
+    wait_until("the Sentinels name the primary", &sentinels, || follow_in(&image, port, &ports, &config).0);
+    fs::copy(&config, server.config()).expect("what the script left");
+    server.restart();
+    // Its first attempt to copy comes within a second.
+    let uptime = || server.info("uptime_in_seconds").parse::<u64>().expect("a number");
+    wait_until("it has run for a while", &sentinels, || uptime() >= 3);
+    assert_eq!((server.info("role").as_str(), server.info("sync_full").as_str()), ("master", "0"), "{}", server.log());
+    assert!(!server.log().contains("Connecting to"), "{}", server.log());
+    assert_eq!(server.ask::<Option<String>>(&["GET", "paid"]).as_deref(), Some("yes"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What every pod may do: no more than it needs.
 
-use sagamart_deployment_tests::{Object, object};
+use sagamart_deployment_tests::{Object, object, rendered};
 use serde_json::{Value, json};
 
 /// Every workload of every rendering.
 fn workloads() -> Vec<(String, Object)> {
-    let all = object::all_rendered().iter();
+    let all = rendered::all_rendered().iter();
     all.flat_map(|(source, objects)| {
         let workloads = objects.iter().filter(|object| object.is_workload()).cloned();
         workloads
@@ -53,7 +53,7 @@ fn every_container_asks_for_what_it_needs_and_has_a_bound_on_memory() {
 
 #[test]
 fn service_accounts_have_no_token() {
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         let accounts: Vec<&Object> = object::of_kind(objects, "ServiceAccount").collect();
         assert_eq!(accounts.len(), 1, "{source}");
         for account in &accounts {
@@ -69,7 +69,7 @@ fn service_accounts_have_no_token() {
 #[test]
 fn the_namespace_refuses_pods_that_are_not_restricted() {
     for name in ["minikube", "cluster", "embedded"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         let namespace = object::named(&objects, "Namespace", "sagamart");
         assert_eq!(namespace.text("/metadata/labels/pod-security.kubernetes.io~1enforce"), "restricted", "{name}");
         let elsewhere = objects.iter().filter(|object| !matches!(object.kind(), "Namespace" | "GatewayClass"));
@@ -81,7 +81,7 @@ fn the_namespace_refuses_pods_that_are_not_restricted() {
 
 #[test]
 fn replicas_are_spread_and_one_of_each_service_stays_while_nodes_are_emptied() {
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         let several = |object: &&Object| object.kind() == "Deployment" && object.at("/spec/replicas") != &json!(1);
         for workload in objects.iter().filter(several) {
             let keys: Vec<&str> = workload
@@ -110,7 +110,7 @@ fn replicas_are_spread_and_one_of_each_service_stays_while_nodes_are_emptied() {
 
 #[test]
 fn the_plain_services_have_two_replicas_and_in_a_cluster_an_autoscaler_says_how_many() {
-    let (plain, cluster) = (object::plain(), object::overlay("cluster"));
+    let (plain, cluster) = (rendered::plain(), rendered::overlay("cluster"));
     for service in ["order", "stock", "payment"] {
         assert_eq!(object::named(&plain, "Deployment", service).at("/spec/replicas"), &json!(2), "{service}");
         let deployment = object::named(&cluster, "Deployment", service);

@@ -1,6 +1,6 @@
 //! Who may reach whom: each port from those who need it, and nobody else.
 
-use sagamart_deployment_tests::{Object, object};
+use sagamart_deployment_tests::{Object, object, rendered};
 use serde_json::{Value, json};
 
 const SERVICES: [&str; 3] = ["order", "stock", "payment"];
@@ -78,7 +78,7 @@ fn database(service: &str) -> Value {
 fn a_database_answers_its_own_service_and_no_other() {
     let port = json!(6379);
     for name in ["minikube", "cluster"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         for service in SERVICES {
             for asking in SERVICES {
                 let (from, to) = (pods(asking), database(service));
@@ -103,7 +103,7 @@ fn a_database_answers_its_own_service_and_no_other() {
 #[test]
 fn internal_ports_are_open_between_the_three_services_alone() {
     for name in ["minikube", "cluster"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         for (service, asking) in SERVICES.into_iter().flat_map(|service| SERVICES.map(|asking| (service, asking))) {
             let (from, to) = (pods(asking), pods(service));
             assert!(lets_in(&objects, &Peer::Pod(&from), &to, &json!("internal")), "{name}: {asking} to {service}");
@@ -129,7 +129,7 @@ fn internal_ports_are_open_between_the_three_services_alone() {
 #[test]
 fn public_ports_are_open_to_where_the_gateway_runs() {
     for name in ["minikube", "cluster", "embedded"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         let services: &[&str] = if name == "embedded" { &["sagamart"] } else { &SERVICES };
         for service in services {
             for namespace in ["traefik", "envoy-gateway-system", "ingress-nginx", "kube-system", "monitoring"] {
@@ -145,7 +145,7 @@ fn public_ports_are_open_to_where_the_gateway_runs() {
 
 #[test]
 fn sentinels_reach_the_databases_and_answer_who_asks_for_a_primary() {
-    let objects = object::overlay("cluster");
+    let objects = rendered::overlay("cluster");
     let (sentinel, port) = (pods("sentinel"), json!(6379));
     for service in SERVICES {
         let (pod, database) = (pods(service), database(service));
@@ -160,7 +160,7 @@ fn sentinels_reach_the_databases_and_answer_who_asks_for_a_primary() {
 
 #[test]
 fn the_embedded_shop_calls_nobody() {
-    let objects = object::overlay("embedded");
+    let objects = rendered::overlay("embedded");
     let policy = object::named(&objects, "NetworkPolicy", "sagamart");
     assert!(policy.list("/spec/policyTypes").contains(&json!("Egress")));
     assert_eq!(policy.at("/spec/egress"), &Value::Null);

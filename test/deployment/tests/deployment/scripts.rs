@@ -3,7 +3,8 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use sagamart_deployment_tests::tools;
+use sagamart_deployment_tests::{object, rendered, tools};
+use serde_json::Value;
 
 use crate::stage::{CLUSTER, MINIKUBE, Stage, cache};
 
@@ -40,6 +41,10 @@ fn install_makes_a_namespace_then_for_each_database_a_password_and_a_release_and
         let changes = run.changes();
         in_order(&changes, &expected_install(way_in));
         assert_eq!(changes.len(), 8, "{changes:#?}");
+        let kind = if script == MINIKUBE { "deployment" } else { "statefulset" };
+        for database in DATABASES {
+            run.change(&format!("kubectl rollout status {kind}/{database} --timeout"));
+        }
         let passwords: BTreeSet<String> = DATABASES.iter().filter_map(|database| stage.password(database)).collect();
         assert_eq!(passwords.len(), 3, "{script}: a password of its own each");
         for password in passwords {
@@ -119,6 +124,7 @@ fn help_names_every_option_and_asks_nobody() {
     for script in [MINIKUBE, CLUSTER] {
         let run = Stage::with(&[]).run(script, &["--help"]).succeeded();
         let text = tools::text(script);
+        let text = text + &tools::text("helm-config/functions.sh");
         let cases = text.lines().map(str::trim).filter(|line| line.starts_with("--") && line.contains(')'));
         let options: Vec<&str> = cases.filter_map(|line| line.split([')', ' ']).next()).collect();
         assert!(options.len() >= 4, "{script}: {options:?}");
@@ -130,18 +136,47 @@ fn help_names_every_option_and_asks_nobody() {
 }
 
 #[test]
-fn a_dry_run_shows_the_commands_and_changes_nothing() {
+fn databases_that_do_not_become_ready_fail_the_script() {
+    for script in [MINIKUBE, CLUSTER] {
+        for database in DATABASES {
+            let run = Stage::complete().run_where(script, &[], &[("STUB_FAIL", &format!("/{database} --timeout"))]);
+            assert!(!run.output.status.success() && !run.said().contains("done"), "{script}: {}", run.said());
+        }
+    }
+}
+
+/// A database with a volume from before asks the Sentinels who was the primary, so without them it never becomes ready.
+#[test]
+fn kept_volumes_without_sentinels_are_said_at_once() {
+    let stage = Stage::complete();
+    let volumes = [("STUB_CLAIMS", "persistentvolumeclaim/valkey-data-order-db-0")];
+    let run = stage.run_where(CLUSTER, &[], &volumes);
+    assert!(!run.output.status.success(), "{}", run.said());
+    assert!(run.said().contains("apply -k k8s/overlays/cluster, then run this again"), "{}", run.said());
+    assert!(!run.said().contains("waiting for"), "{}", run.said());
+    let sets = [volumes[0], ("STUB_SETS", "statefulset.apps/sentinel")];
+    stage.run_where(CLUSTER, &[], &sets).succeeded();
+}
+
+/// Each line of a dry run is a command that a person can type, and all of them together do what the script does.
+#[test]
+fn a_dry_run_changes_nothing_and_what_it_shows_does_the_same_when_typed() {
     for (script, arguments) in [
-        (MINIKUBE, "install"),
-        (MINIKUBE, "images"),
-        (MINIKUBE, "uninstall"),
-        (CLUSTER, "install"),
-        (CLUSTER, "uninstall"),
+        (MINIKUBE, &["install"] as &[&str]),
+        (MINIKUBE, &["images"]),
+        (MINIKUBE, &["uninstall", "--delete-data"]),
+        (CLUSTER, &["install"]),
+        (CLUSTER, &["install", "--storage-class", "very fast"]),
+        (CLUSTER, &["uninstall", "--delete-data"]),
     ] {
-        let run = Stage::complete().run(script, &[arguments, "--dry-run"]).succeeded();
-        assert_eq!(run.changes(), Vec::<String>::new(), "{script} {arguments}");
-        let shown = if arguments == "images" { "minikube --profile minikube image build" } else { "helm u" };
-        assert!(run.said().contains(shown), "{script} {arguments}: {}", run.said());
+        let shown = Stage::complete().run(script, &[arguments, &["--dry-run"]].concat()).succeeded();
+        assert_eq!(shown.changes(), Vec::<String>::new(), "{script} {arguments:?}");
+        let said = shown.said();
+        let commands: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let typed = Stage::complete().type_in(&commands).succeeded();
+        let done = Stage::complete().run(script, arguments).succeeded();
+        assert_eq!(typed.changes(), done.changes(), "{script} {arguments:?}: {said}");
+        assert!(typed.changes().len() >= 3, "{script} {arguments:?}: {said}");
     }
 }
 
@@ -162,6 +197,15 @@ fn uninstall_removes_the_releases_and_data_only_when_told() {
                 "kubectl delete persistentvolumeclaim --selector app.kubernetes.io/instance={database}"
             ));
             assert!(stage.password(database).is_none(), "{script}: {database}");
+        }
+        if script == CLUSTER {
+            // Old Sentinels would fail the databases of the next installation over.
+            let changes = ["kubectl delete statefulset sentinel", "kubectl delete persistentvolumeclaim"];
+            in_order(&removed.changes(), &changes.map(str::to_owned));
+            let cluster = rendered::overlay("cluster");
+            let labels = object::named(&cluster, "StatefulSet", "sentinel").at("/spec/selector/matchLabels").clone();
+            let label = labels.get("app.kubernetes.io/name").and_then(Value::as_str).expect("a label of its claims");
+            removed.change(&format!("kubectl delete persistentvolumeclaim --selector app.kubernetes.io/name={label}"));
         }
         stage.run(script, &["uninstall"]).succeeded();
     }

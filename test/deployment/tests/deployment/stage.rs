@@ -48,15 +48,27 @@ impl Stage {
 
     /// Runs a script from elsewhere than its folder, in an environment of its own.
     pub(crate) fn run_where(&self, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+        let mut command = Command::new(tools::root().join(script));
+        command.args(arguments).current_dir(self.folder.path());
+        self.record(command, variables)
+    }
+
+    /// Types these commands, in the repository's root.
+    pub(crate) fn type_in(&self, commands: &[&str]) -> Run {
+        let mut command = Command::new("/bin/bash");
+        command.args(["-euo", "pipefail", "-c", &commands.join("\n")]).current_dir(tools::root());
+        self.record(command, &[])
+    }
+
+    fn record(&self, mut command: Command, variables: &[(&str, &str)]) -> Run {
         let calls = self.folder.path().join("calls");
         fs::write(&calls, "").expect("the record is emptied");
-        let mut command = Command::new(tools::root().join(script));
-        command.args(arguments).current_dir(self.folder.path()).env_clear().env("PATH", self.folder.path().join("bin"));
+        command.env_clear().env("PATH", self.folder.path().join("bin")).envs(variables.iter().copied());
         command
             .env("STUB_CACHE", cache())
             .env("STUB_STATE", self.folder.path())
             .env("STUB_TOOLS", tools::folder().join("bin"));
-        let output = command.envs(variables.iter().copied()).output().expect("the script starts");
+        let output = command.output().expect("the script starts");
         let calls = fs::read_to_string(calls).expect("the record is there");
         Run { output, calls: calls.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect() }
     }

@@ -7,6 +7,8 @@
 # STUB_CACHE    folder where the real tools' helps are kept between calls
 # STUB_FAIL     a text: a call whose words contain it fails
 # STUB_VERSION  what the cluster says it is; `none` for no cluster
+# STUB_SETS     names of the StatefulSets that are there
+# STUB_CLAIMS   names of the volumes' claims that are there
 # STUB_HELM     what helm says it is; without it, the real one is asked
 set -euo pipefail
 
@@ -90,6 +92,8 @@ case "$tool $command" in
         [[ ${STUB_VERSION:-} != none ]] || refuse "the connection to the server was refused"
         printf '{\n  "clientVersion": {\n    "gitVersion": "v1.20.0"\n  },\n  "serverVersion": {\n    "gitVersion": "%s"\n  }\n}\n' "${STUB_VERSION:-v1.37.1}"
         ;;
+    "kubectl get statefulset"*) printf '%s' "${STUB_SETS:-}" ;;
+    "kubectl get persistentvolumeclaim"*) printf '%s' "${STUB_CLAIMS:-}" ;;
     "kubectl get storageclass"*) echo storageclass.storage.k8s.io/standard ;;
     "kubectl get secret"*) [[ -f "$STUB_STATE/secret-${words[2]}" ]] || refuse "not found" ;;
     "kubectl create secret"*)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sagamart_deployment_tests::{Container, Object, binary, object, tools};
+use sagamart_deployment_tests::{Container, Object, binary, object, rendered, tools};
 use serde_json::json;
 
 const SERVICES: [&str; 3] = ["order", "stock", "payment"];
@@ -11,7 +11,7 @@ const SERVICES: [&str; 3] = ["order", "stock", "payment"];
 /// Calls `check` with every container that runs the binary, and the objects beside it.
 fn for_each_of_ours(mut check: impl FnMut(&str, &[Object], Container<'_>)) {
     let mut seen = BTreeSet::new();
-    for (source, objects) in object::all_rendered() {
+    for (source, objects) in rendered::all_rendered() {
         for container in objects.iter().filter(|object| object.is_workload()).flat_map(Object::containers) {
             let image = container.text("/image");
             assert_eq!(
@@ -79,8 +79,16 @@ fn nothing_that_a_service_needs_is_left_out() {
             wanted.extend(
                 ["INTERNAL_LISTEN", "ADVERTISE", "STORE_PASSWORD", "DURABILITY"].map(|name| format!("SAGAMART_{name}")),
             );
-            let peers = SERVICES.into_iter().filter(|peer| *peer != subcommand);
-            wanted.extend(peers.map(|peer| format!("SAGAMART_PEER_{}", peer.to_uppercase())));
+            // Whose events it consumes: it does not start without their addresses, and has no use for others.
+            let peers: &[&str] = match subcommand {
+                "order" => &["stock", "payment"],
+                "stock" => &["order"],
+                _ => &["order", "stock"],
+            };
+            let peers: BTreeSet<String> =
+                peers.iter().map(|peer| format!("SAGAMART_PEER_{}", peer.to_uppercase())).collect();
+            let given = container.variables().into_iter().filter(|name| name.starts_with("SAGAMART_PEER_"));
+            assert_eq!(given.map(str::to_owned).collect::<BTreeSet<_>>(), peers, "{source}");
         }
         for name in wanted {
             assert!(container.variable_entry(&name).is_some(), "{source}: no {name}");
@@ -141,7 +149,7 @@ fn peers_are_headless_services_with_the_internal_port_of_that_service() {
 #[test]
 fn each_service_has_a_database_of_its_own_with_a_password_from_its_secret() {
     for name in ["minikube", "cluster"] {
-        let objects = object::overlay(name);
+        let objects = rendered::overlay(name);
         for service in SERVICES {
             let workload = object::named(&objects, "Deployment", service);
             let containers = workload.containers();
@@ -161,7 +169,7 @@ fn each_service_has_a_database_of_its_own_with_a_password_from_its_secret() {
             assert_eq!(password, Some(&json!({"name": format!("{service}-db"), "key": "password"})), "{name}");
         }
     }
-    let cluster = object::overlay("cluster");
+    let cluster = rendered::overlay("cluster");
     let sentinel = object::named(&cluster, "StatefulSet", "sentinel");
     assert_eq!((sentinel.at("/spec/replicas"), sentinel.text("/spec/serviceName")), (&json!(3), "sentinel"));
     assert_eq!(object::named(&cluster, "Service", "sentinel").at("/spec/ports/0/port"), &json!(26379));
