@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use crate::{
     failure::{Failure, Result},
     process,
-    report::Totals,
+    report::Run,
     workspace::Workspace,
 };
 
@@ -27,20 +27,23 @@ pub(crate) fn tests(workspace: &Workspace, targets: &[&str], options: &[&str]) -
 }
 
 /// Runs tests and counts them.
-pub(crate) fn counted(name: &str, command: &mut Command, totals: &mut Totals) -> Result<()> {
-    let before = totals.passed;
-    see(name, command, totals)?;
-    if totals.passed == before {
+pub(crate) fn counted(run: &mut Run<'_>, command: &mut Command) -> Result<()> {
+    let before = run.totals.passed;
+    see(run, command)?;
+    if run.totals.passed == before {
         return Err(Failure::new("no test was run"));
     }
     Ok(())
 }
 
 /// The same where there may be none. Each line is shown with the suite's name, since others run beside it.
-pub(crate) fn see(name: &str, command: &mut Command, totals: &mut Totals) -> Result<()> {
+pub(crate) fn see(run: &mut Run<'_>, command: &mut Command) -> Result<()> {
+    if !run.only.is_empty() {
+        command.arg("--exact").args(run.only);
+    }
     process::run_seeing(command, TESTS_TIMEOUT, |line| {
-        println!("{name}: {line}");
-        totals.see(line);
+        println!("{}: {line}", run.name);
+        run.totals.see(line);
     })
 }
 

@@ -89,7 +89,7 @@ impl Check {
             Self::Docs => report.step(name, || docs(workspace)),
             Self::Deployment => {
                 if report.passes("build", || suites::build(workspace)) {
-                    report.tests(name, |totals| deployment::test(workspace, name, totals));
+                    report.tests(name, |run| deployment::test(workspace, run));
                 }
             }
         }

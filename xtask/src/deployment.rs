@@ -14,7 +14,7 @@ use crate::{
     cargo_test::{counted, tests},
     failure::{Failure, Result},
     process,
-    report::Totals,
+    report::Run,
     system,
     workspace::{self, Workspace},
 };
@@ -41,11 +41,11 @@ const WRITTEN_HEAD: &str = "# Written from order/Dockerfile by `cargo xtask rend
 /// What a chart needs lies in its own folder.
 const CHART_FILES: [&str; 2] = ["monitoring/sagamart.rules.yml", "monitoring/grafana/sagamart.json"];
 
-/// Installs the tools and runs the tests, shown with `name`.
-pub(crate) fn test(workspace: &Workspace, name: &str, totals: &mut Totals) -> Result<()> {
+/// Installs the tools and runs the tests.
+pub(crate) fn test(workspace: &Workspace, run: &mut Run<'_>) -> Result<()> {
     let tools = tools(workspace)?;
     let mut tests = tests(workspace, &["--test", "deployment"], &[]);
-    counted(name, tests.env(TOOLS_VARIABLE, tools), totals)
+    counted(run, tests.env(TOOLS_VARIABLE, tools))
 }
 
 /// Writes what has another file as its source: the file that `kubectl apply -f k8s/` reads, the Dockerfiles of two services, and the

@@ -7,7 +7,7 @@ use crate::{
     compose, deployment,
     failure::{Failure, Result},
     process,
-    report::{Report, Suite, Totals},
+    report::{Report, Run, Suite},
     system,
     workspace::Workspace,
 };
@@ -52,41 +52,37 @@ pub(crate) fn run(workspace: &Workspace, report: &mut Report, extent: Extent) {
     report.step("images of the compose files", || compose::images(workspace));
     report.step("examples", || examples(workspace));
     let mut suites = vec![
-        suite("unit, property and conformance tests", |name, totals| {
+        suite("unit, property and conformance tests", |run| {
             let others = test_targets(workspace, |package| {
                 ![BLACK_BOX, COMPOSE, deployment::PACKAGE].contains(&package) && !REAL_SERVERS.contains(&package)
             });
-            counted(name, &mut tests(workspace, &with_targets(&["--lib", "--bins"], &others), &[]), totals)
+            counted(run, &mut tests(workspace, &with_targets(&["--lib", "--bins"], &others), &[]))
         }),
-        suite("stores on real servers", |name, totals| {
+        suite("stores on real servers", |run| {
             let targets = test_targets(workspace, |package| REAL_SERVERS.contains(&package));
-            counted(name, &mut tests(workspace, &with_targets(&[], &targets), &[REAL_SERVERS_THREADS]), totals)
+            counted(run, &mut tests(workspace, &with_targets(&[], &targets), &[REAL_SERVERS_THREADS]))
         }),
-        suite("doc tests", |name, totals| see(name, &mut tests(workspace, &["--doc"], &[]), totals)),
-        suite("black-box tests", |name, totals| {
-            counted(name, &mut tests(workspace, &["--test", "black_box", "--test", "clients"], &[]), totals)
+        suite("doc tests", |run| see(run, &mut tests(workspace, &["--doc"], &[]))),
+        suite("black-box tests", |run| {
+            counted(run, &mut tests(workspace, &["--test", "black_box", "--test", "clients"], &[]))
         }),
     ];
     if extent == Extent::Whole {
-        suites.push(suite("deployment", |name, totals| deployment::test(workspace, name, totals)));
+        suites.push(suite("deployment", |run| deployment::test(workspace, run)));
     }
     report.tests_at_once(suites);
     // Alone: a dozen containers and a load of fifty users that nothing may be refused take all there is of two processors, and
     // beside the others a replica that is started again is not there in time.
-    report.tests("compose files", |totals| compose_files(workspace, extent, totals));
+    report.tests("compose files", |run| compose_files(workspace, extent, run));
     if extent == Extent::Daily {
         report.step("long tests", || Ok(LONG.to_owned()));
         return;
     }
-    report.tests("the fleet's faults", |totals| {
-        counted("the fleet's faults", &mut tests(workspace, &["--test", "fleet"], &[]), totals)
-    });
-    report.tests("monitoring", |totals| {
-        counted("monitoring", &mut tests(workspace, &["--test", "monitoring"], &[]), totals)
-    });
+    report.tests("the fleet's faults", |run| counted(run, &mut tests(workspace, &["--test", "fleet"], &[])));
+    report.tests("monitoring", |run| counted(run, &mut tests(workspace, &["--test", "monitoring"], &[])));
 }
 
-fn compose_files(workspace: &Workspace, extent: Extent, totals: &mut Totals) -> Result<()> {
+fn compose_files(workspace: &Workspace, extent: Extent, run: &mut Run<'_>) -> Result<()> {
     // Shown as they come: each fault says what it cost. One at a time: each has a dozen containers and a load.
     let mut options = vec!["--nocapture", "--test-threads=1"];
     if extent == Extent::Daily {
@@ -96,11 +92,11 @@ fn compose_files(workspace: &Workspace, extent: Extent, totals: &mut Totals) -> 
     if let Some(configuration) = compose::docker_configuration(workspace) {
         tests.env("DOCKER_CONFIG", configuration);
     }
-    counted("compose files", &mut tests, totals)
+    counted(run, &mut tests)
 }
 
-fn suite<'a>(name: &'static str, run: impl FnOnce(&'static str, &mut Totals) -> Result<()> + Send + 'a) -> Suite<'a> {
-    Suite { name, run: Box::new(move |totals| run(name, totals)) }
+fn suite<'a>(name: &'static str, run: impl Fn(&mut Run<'_>) -> Result<()> + Send + 'a) -> Suite<'a> {
+    Suite { name, run: Box::new(run) }
 }
 
 /// Names of the test targets of some packages.

@@ -381,7 +381,7 @@ fn what_is_journaled_after_a_freeze_is_replayed_from_its_segments() {
                 for number in 0..20 {
                     // Two of them fill a segment.
                     let (key, value) = (format!("later:{number}"), [number; 30 << 10]);
-                    runtime.block_on(put_durably(&store, 0, &key, &value)).map_err(io::Error::other)?;
+                    runtime.block_on(put_durably(&store, 1, &key, &value)).map_err(io::Error::other)?;
                 }
             }
             Ok(())
@@ -389,7 +389,8 @@ fn what_is_journaled_after_a_freeze_is_replayed_from_its_segments() {
     };
     let disk = Disk::new(1 << 20);
     let embedded = Embedded::open(Options { fault: Some(Arc::new(hook)), ..disk.options.clone() }).unwrap();
-    let shop = embedded.service("shop", 1).unwrap();
+    // Two partitions, since both sides write at the same time: of two commits to one head, one is refused.
+    let shop = embedded.service("shop", 2).unwrap();
     *writer.lock().unwrap() = Some(shop.clone());
     let runtime = runtime().unwrap();
     for number in 0..40 {
@@ -402,8 +403,10 @@ fn what_is_journaled_after_a_freeze_is_replayed_from_its_segments() {
     drop((shop, embedded));
 
     let embedded = disk.open().unwrap();
-    let shop = embedded.service("shop", 1).unwrap();
-    for key in (0..40).map(|number| format!("first:{number}")).chain((0..20).map(|number| format!("later:{number}"))) {
-        assert_eq!(runtime.block_on(get(&shop, 0, &key)).unwrap().map(|value| value.len()), Some(30 << 10), "{key}");
+    let shop = embedded.service("shop", 2).unwrap();
+    let first = (0..40).map(|number| (0, format!("first:{number}")));
+    for (partition, key) in first.chain((0..20).map(|number| (1, format!("later:{number}")))) {
+        let value = runtime.block_on(get(&shop, partition, &key)).unwrap();
+        assert_eq!(value.map(|value| value.len()), Some(30 << 10), "{key}");
     }
 }
