@@ -160,3 +160,63 @@ impl Drop for Visitor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// One that has to be reached by stock, and by the other replicas of its service.
+    fn fitness() -> Arc<Fitness> {
+        Arc::new(Fitness::new("here:1".to_owned(), "order".into(), Vec::new(), ["stock".into()]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_never_reached_is_not_fit_and_says_why() {
+        let fitness = fitness();
+        assert!(!fitness.is_fit());
+        let expected = "no replica of stock is connected to this one, which says that it is to be reached at here:1";
+        assert_eq!(fitness.reasons(), [expected]);
+        let stock = fitness.visit(&"stock".into());
+        assert!(fitness.is_fit() && fitness.reasons().is_empty());
+        fitness.set_others(true, true);
+        assert_eq!(fitness.reasons().len(), 0, "it has been fit a moment ago");
+        advance(GRACE).await;
+        assert_eq!(fitness.reasons().len(), 1, "the other replicas do not reach it");
+        drop(stock);
+        assert_eq!(fitness.reasons().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_lacking_for_a_while_only_costs_no_partition() {
+        let fitness = fitness();
+        for _ in 0..3 {
+            let stock = fitness.visit(&"stock".into());
+            assert!(fitness.is_fit());
+            drop(stock);
+            assert!(fitness.is_fit());
+            advance(GRACE - SECOND).await;
+            assert!(fitness.is_fit());
+        }
+        advance(SECOND).await;
+        assert!(!fitness.is_fit(), "since {GRACE:?} nobody has been there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_are_unwelcome_only_where_another_replica_is_better() {
+        let fitness = fitness();
+        let stock = fitness.visit(&"stock".into());
+        assert!(fitness.is_fit());
+        drop(stock);
+        assert!(fitness.is_fit());
+        advance(GRACE).await;
+        assert!(!fitness.is_fit() && fitness.reasons().is_empty(), "alone, it answers as well as anybody");
+        fitness.set_others(true, false);
+        assert!(fitness.reasons().is_empty(), "the others lack it too");
+        fitness.set_others(true, true);
+        assert_eq!(fitness.reasons().len(), 2);
+    }
+}

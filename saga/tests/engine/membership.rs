@@ -274,6 +274,26 @@ async fn a_replica_that_its_peers_will_not_have_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_no_waiting_mends_is_said_by_one_that_was_well_too() {
+    let country = Country::new();
+    let bank = country.bank(1).await.recovered().await;
+    let clerk = country.clerk(1).await.recovered().await;
+    pass(3000).await;
+    assert_eq!(clerk.node.health().reasons(), Vec::<String>::new());
+    country.network.close("bank-1");
+    drop(bank);
+    // Somebody starts it again with another number of partitions.
+    let store = country.bank.open("bank");
+    let service = Service::new(Bank, store.clone(), PARTITIONS + 1, settings(), Metrics::default());
+    let mut node = Node::new(service, Country::member("bank-1", 2), Arc::new(country.network.clone()));
+    let _: Handle<Clerk> = node.peer(Country::hosts("clerk"), CLERK_PARTITIONS);
+    let _bank = node.start(country.network.listen("bank-1"), store).expect("both are connected");
+    pass(10_000).await;
+    let why = clerk.node.health().reasons().join("; ");
+    assert!(why.contains("bank-1: clerk expects 3 partitions of bank, but it has 4"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_starts_only_with_all_that_it_consumes() {
     let country = Country::new();
     let store = country.bank.open("bank");
