@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Participant, Partition, Repeatability,
     health::Status,
+    inspection::queued,
     partition_of,
     request::{Answer, Ask, CallError, IdempotencyKey, Replied, Request},
 };
@@ -144,6 +145,11 @@ impl<P: Participant> Handle<P> {
         let home = self.partition_of(key.key.as_bytes());
         let replied = self.ask(home, Ask::Claim, CallOptions { key: Some(key), patience: None }).await?;
         Ok(replied.map(|replied| replied.reply))
+    }
+
+    /// How many requests wait to be looked at by a partition in this process.
+    pub(crate) fn queued(&self, partition: Partition) -> usize {
+        self.desks.get(usize::from(partition)).map_or(0, |desk| queued(&desk.requests))
     }
 
     async fn ask(&self, partition: Partition, ask: Ask<P::Command>, options: CallOptions) -> Answer<P::Reply> {

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::LogName;
+use crate::{LogName, metrics::Report};
 
 /// A store that fails for longer than this is not just slow: a new request is refused at once rather than kept waiting.
 pub(crate) const FAILING_AFTER: Duration = Duration::from_secs(1);
@@ -32,7 +32,18 @@ pub(crate) struct Status {
     pub(crate) accepted: AtomicU64,
     /// The data are older than others know them to be: nothing is answered from them.
     stands_still: AtomicBool,
+    /// An operator wants the sources' logs to be read at the next tick.
+    redelivery: AtomicBool,
+    ticked: Mutex<Ticked>,
     reasons: Mutex<Reasons>,
+}
+
+/// What a sequencer counted at its last tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ticked {
+    report: Report,
+    head: u64,
+    position: u64,
 }
 
 /// Why a partition cannot do all of its work.
@@ -49,18 +60,18 @@ struct Reasons {
 impl Status {
     /// The partition cannot go on for now.
     pub(crate) fn fail(&self, reason: String) {
-        self.reasons().failing = Some(reason);
+        self.lock_reasons().failing = Some(reason);
         self.failing.store(true, Ordering::Release);
     }
 
     /// The partition goes on.
     pub(crate) fn recovered(&self) {
         self.failing.store(false, Ordering::Release);
-        self.reasons().failing = None;
+        self.lock_reasons().failing = None;
     }
 
     pub(crate) fn set_unreadable(&self, reason: Option<String>) {
-        self.reasons().unreadable = reason;
+        self.lock_reasons().unreadable = reason;
     }
 
     /// Whether nothing is answered, for want of the right data.
@@ -70,7 +81,7 @@ impl Status {
 
     /// Says why nothing is answered for want of the right data, or that they are there. Returns whether that is news.
     pub(crate) fn stand_still(&self, why: Option<&str>) -> bool {
-        let mut reasons = self.reasons();
+        let mut reasons = self.lock_reasons();
         self.stands_still.store(why.is_some(), Ordering::Release);
         let is_new = reasons.old.as_deref() != why;
         if is_new {
@@ -79,7 +90,41 @@ impl Status {
         is_new
     }
 
-    fn reasons(&self) -> MutexGuard<'_, Reasons> {
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn log_end(&self) -> u64 {
+        self.log_end.load(Ordering::Acquire)
+    }
+
+    /// Takes note of what was counted, and of the head and the position of the last commit.
+    pub(crate) fn tick(&self, report: Report, head: u64, position: u64) {
+        *self.ticked.lock().unwrap_or_else(PoisonError::into_inner) = Ticked { report, head, position };
+    }
+
+    /// What [`Self::tick`] was told last.
+    pub(crate) fn ticked(&self) -> (Report, u64, u64) {
+        let Ticked { report, head, position } = *self.ticked.lock().unwrap_or_else(PoisonError::into_inner);
+        (report, head, position)
+    }
+
+    pub(crate) fn ask_for_redelivery(&self) {
+        self.redelivery.store(true, Ordering::Release);
+    }
+
+    /// Whether an operator wants the sources' logs to be read, once.
+    pub(crate) fn take_redelivery(&self) -> bool {
+        self.redelivery.swap(false, Ordering::AcqRel)
+    }
+
+    /// Why the partition cannot do all of its work.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let Reasons { failing, unreadable, old } = &*self.lock_reasons();
+        failing.iter().chain(unreadable).chain(old).cloned().collect()
+    }
+
+    fn lock_reasons(&self) -> MutexGuard<'_, Reasons> {
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,9 +161,8 @@ impl Health {
         let mut health = Self::default();
         health.add(move || {
             let reasons_of = |(log, status): &(LogName, Arc<Status>)| {
-                let Reasons { failing, unreadable, old } = &*status.reasons();
-                let of_log = |reason: &String| format!("partition {log}: {reason}");
-                failing.iter().chain(unreadable).chain(old).map(of_log).collect::<Vec<_>>()
+                let of_log = |reason: String| format!("partition {log}: {reason}");
+                status.reasons().into_iter().map(of_log).collect::<Vec<_>>()
             };
             partitions.iter().flat_map(reasons_of).collect()
         });

@@ -109,7 +109,7 @@ pub(crate) struct Acks {
     /// Those that are in other processes.
     away: Vec<(LogName, Arc<Consumption>)>,
     /// Those that only watch.
-    observers: Vec<Arc<Consumption>>,
+    observers: Vec<(LogName, Arc<Consumption>)>,
 }
 
 impl Acks {
@@ -121,9 +121,9 @@ impl Acks {
         self.consumers.push((consumer, ack));
     }
 
-    /// Adds an observer's partition.
-    pub(crate) fn observe(&mut self, ack: Arc<Consumption>) {
-        self.observers.push(ack);
+    /// Adds an observer's partition, which has this name.
+    pub(crate) fn observe(&mut self, observer: LogName, ack: Arc<Consumption>) {
+        self.observers.push((observer, ack));
     }
 
     /// Somebody in another process who has not said yet how far it is.
@@ -136,7 +136,7 @@ impl Acks {
     pub(crate) fn minimum(&self, log_end: u64, lag_max: u64) -> u64 {
         let position = |ack: &Arc<Consumption>| ack.position.load(Ordering::Acquire);
         let needed = self.consumers.iter().map(|(_, ack)| position(ack)).min().unwrap_or(u64::MAX);
-        let observed = self.observers.iter().map(position).min().unwrap_or(u64::MAX);
+        let observed = self.observers.iter().map(|(_, ack)| position(ack)).min().unwrap_or(u64::MAX);
         // Sequences go on from epoch to epoch, so what is of an earlier one is below this as well.
         let patience = log_end - lag_max.min(sequence_of(log_end));
         needed.min(observed.max(patience))
@@ -145,6 +145,11 @@ impl Acks {
     /// Each consumer, and how far it is known to be.
     pub(crate) fn known(&self) -> impl Iterator<Item = (&LogName, Option<u64>)> {
         self.consumers.iter().map(|(consumer, ack)| (consumer, ack.known()))
+    }
+
+    /// The same of observers.
+    pub(crate) fn observed(&self) -> impl Iterator<Item = (&LogName, Option<u64>)> {
+        self.observers.iter().map(|(observer, ack)| (observer, ack.known()))
     }
 }
 

@@ -53,8 +53,10 @@ use self::{
     server::{Export, Exports, Server},
 };
 use crate::{
-    Halt, Handle, Health, Member, Members, NotConnected, Participant, Partition, Refrain, Running, Service, Store,
+    Halt, Handle, Health, Inspection, Member, Members, NotConnected, Participant, Partition, Refrain, ReplicasView,
+    Running, Service, Store,
     codec::Codec,
+    inspection::SeeReplicas,
     link::{Consumption, Sink, Subscribers, Visibility},
     store,
     wiring::{Audience, ByPair, Logs, Subscription, Way},
@@ -364,6 +366,21 @@ impl RunningNode {
         let fitness = Arc::clone(&self.fitness);
         health.add(move || fitness.reasons());
         health
+    }
+
+    /// See [`Running::inspection`]: with what this replica knows of the others.
+    #[must_use]
+    pub fn inspection(&self) -> Inspection {
+        let (ownership, fitness) = (Arc::clone(&self.ownership), Arc::clone(&self.fitness));
+        let places = ownership.places();
+        let see: SeeReplicas = Arc::new(move || ReplicasView {
+            address: ownership.me.address.clone(),
+            members: ownership.listed(),
+            is_reached: ownership.is_reached(),
+            lacks: fitness.lacks(),
+            owners: places.borrow().addresses.clone(),
+        });
+        self.running.inspection().with_replicas(&see)
     }
 
     /// See [`Running::halted`]: also where the replica owns no partition. A task that ends has stopped something that all

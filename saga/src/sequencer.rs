@@ -249,6 +249,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         status.loaded.store(false, Ordering::Release);
         status.stand_still(None);
         metrics.report(Report::default());
+        status.tick(Report::default(), 0, 0);
         Ok(())
     }
 
@@ -259,7 +260,8 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         self.tell_time(now);
         self.store_health.on_tick(now, &self.env.status);
         // An observer that lingers is behind, and has what it lacks in its mailbox.
-        let poll = now >= self.poll_at && (!P::IS_OBSERVER || self.inbox.is_idle());
+        let is_due = now >= self.poll_at && (!P::IS_OBSERVER || self.inbox.is_idle());
+        let poll = self.env.status.take_redelivery() || is_due;
         let stalled = self.neighbours.look(self.inbox.is_idle(), poll);
         if poll {
             self.poll_at = now + self.env.settings.poll;
@@ -296,7 +298,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     fn report(&self) {
         let state = &self.state;
         let (idempotency_keys, idempotency_bytes) = state.calendar.sums();
-        self.env.metrics.report(Report {
+        let report = Report {
             owned: 1,
             in_flight: state.timers.len() as u64,
             stuck: state.timers.overdue() as u64,
@@ -310,7 +312,9 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             records: (state.records.len() + state.own.len()) as u64,
             idempotency_keys,
             idempotency_bytes,
-        });
+        };
+        self.env.metrics.report(report);
+        self.env.status.tick(report, state.head, state.position);
     }
 
     /// Stops at an event that makes no sense, and takes note of what is missing from a log, unless another writer did

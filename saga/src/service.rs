@@ -17,6 +17,7 @@ use crate::{
     Handle, LogName, Participant, Partition, Settings, Store,
     handle::Desk,
     health::Health,
+    inspection::{Inspected, Inspection, Probe, queued},
     metrics::Metrics,
     request::Request,
     sequencer::{Env, Halt, Inbox, Neighbours, Sequencer},
@@ -69,7 +70,7 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         let partitions = self.handle.partitions();
         let (ready, mut became_ready) = mpsc::channel(partitions.max(1).into());
         let mut tasks = JoinSet::new();
-        let mut statuses = Vec::new();
+        let (mut statuses, mut probes) = (Vec::new(), Vec::new());
         for ((partition, seat), requests) in (0..).zip(self.wiring.seats).zip(self.requests) {
             let log = LogName { service: P::NAME.into(), partition };
             statuses.push((log.clone(), Arc::clone(&seat.status)));
@@ -82,6 +83,17 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
                 status: seat.status,
                 metrics: self.metrics.partition(P::NAME, partition),
             };
+            let (desks, deliveries) = (self.handle.clone(), seat.deliver.downgrade());
+            // Not kept open by it: it ends with its producers.
+            let waiting = move || deliveries.upgrade().as_ref().map_or(0, queued);
+            probes.push(Probe::new(
+                env.log.clone(),
+                Arc::clone(&env.status),
+                seat.active.subscribe(),
+                (&seat.sources, &seat.acks),
+                self.store.durability().clone(),
+                move || [waiting(), desks.queued(partition)],
+            ));
             let (stop, active) = (self.stop.subscribe(), seat.active.subscribe());
             let inbox = Inbox::new(seat.mailbox, requests, stop, active, &self.settings);
             let neighbours = Neighbours::new(seat.sources, seat.links, seat.acks);
@@ -100,7 +112,8 @@ impl<P: Participant, S: Store + Clone> Service<P, S> {
         });
         let (mut health, store) = (Health::of_partitions(statuses), self.store);
         health.limit(move || store.room().err().into_iter().collect());
-        RunningService { tasks, stop: self.stop, recovered: is_recovered, health, is_bystander: false }
+        let inspected = Inspected::new(P::NAME, probes);
+        RunningService { tasks, stop: self.stop, recovered: is_recovered, health, inspected, is_bystander: false }
     }
 }
 
@@ -111,6 +124,7 @@ pub(crate) struct RunningService {
     stop: watch::Sender<bool>,
     recovered: tokio::sync::watch::Receiver<bool>,
     health: Health,
+    inspected: Inspected,
     /// The others go on without it.
     is_bystander: bool,
 }
@@ -195,6 +209,12 @@ impl Running {
     #[must_use]
     pub fn health(&self) -> Health {
         self.services.iter().map(|service| service.health.clone()).collect()
+    }
+
+    /// What the services are like, for those who operate them.
+    #[must_use]
+    pub fn inspection(&self) -> Inspection {
+        self.services.iter().map(|service| service.inspected.clone()).collect()
     }
 
     /// Waits until a partition stops by itself, which it does only when it must not go on.

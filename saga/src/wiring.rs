@@ -33,7 +33,7 @@ pub struct NotConnected {
 
 /// A partition before it starts: what does not depend on its participant.
 pub(crate) struct Seat<E> {
-    deliver: mpsc::Sender<Delivery<E>>,
+    pub(crate) deliver: mpsc::Sender<Delivery<E>>,
     pub(crate) mailbox: mpsc::Receiver<Delivery<E>>,
     pub(crate) active: watch::Sender<bool>,
     pub(crate) status: Arc<Status>,
@@ -217,10 +217,10 @@ impl<E> Wiring<E> {
             for consumer in 0..audience.partitions {
                 let way = ways.remove(&(producer, consumer));
                 consumers.push(way.map(|Way { sink, source, progress, ack, is_away }| {
+                    let name = LogName { service: audience.service.into(), partition: consumer };
                     if audience.is_observer {
-                        seat.acks.observe(ack);
+                        seat.acks.observe(name, ack);
                     } else {
-                        let name = LogName { service: audience.service.into(), partition: consumer };
                         seat.acks.add(name, ack, is_away);
                     }
                     LinkedPartition { sink, source, progress, sent: 0, pending: Vec::new() }

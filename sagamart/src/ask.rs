@@ -4,6 +4,7 @@ mod account;
 mod client;
 mod events;
 mod list;
+mod process;
 mod status;
 mod why;
 
@@ -136,6 +137,11 @@ fn escaped(text: &str) -> String {
 /// One JSON object on a line.
 fn write_json(out: &mut impl Write, value: &Value) -> Result<(), Error> {
     Ok(writeln!(out, "{value}")?)
+}
+
+/// Reads the text of an answer that a server is known to give.
+fn read_from<'text, T: Deserialize<'text>>(address: &Address, text: &'text str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|cause| Error::Foreign { address: address.clone(), cause })
 }
 
 /// Reads what the history is known to answer.

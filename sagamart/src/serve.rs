@@ -17,6 +17,7 @@ mod http_options;
 mod life;
 mod listen;
 mod market;
+mod operators;
 mod options;
 mod queries;
 mod replica;

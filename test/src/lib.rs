@@ -10,6 +10,7 @@
 //!                                                and answered       must agree
 //! ```
 
+pub mod apart;
 pub mod audit;
 pub mod binary;
 pub mod browser;
@@ -27,6 +28,7 @@ pub mod server;
 pub mod shop;
 pub mod small_disk;
 
+pub use apart::Apart;
 pub use audit::audit;
 pub use browser::Browser;
 pub use client::{Answer, Client, NoAnswer};

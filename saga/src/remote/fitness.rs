@@ -133,7 +133,7 @@ impl Fitness {
     }
 
     /// All that is lacking.
-    fn lacks(&self) -> Vec<String> {
+    pub(crate) fn lacks(&self) -> Vec<String> {
         let unreached = self.peers.iter().filter_map(|peer| peer.lack());
         let (others_are_there, _) = self.others();
         let expected = self.visitors.iter().filter(|(service, _)| **service != self.own || others_are_there);

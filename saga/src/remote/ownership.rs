@@ -20,7 +20,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -64,6 +64,8 @@ pub(crate) struct Ownership {
     /// Asks for a beat at once.
     pub(crate) doubt: Notify,
     reached: AtomicBool,
+    /// The list, as it was read last.
+    listed: Mutex<Vec<Member>>,
     /// From when on there is no more beat.
     leaving: watch::Sender<bool>,
     /// Off the list.
@@ -83,6 +85,7 @@ impl Ownership {
             activity: watch::Sender::new(0),
             doubt: Notify::new(),
             reached: AtomicBool::new(false),
+            listed: Mutex::default(),
             leaving: watch::Sender::new(false),
             left: watch::Sender::new(false),
             metrics,
@@ -101,6 +104,11 @@ impl Ownership {
     pub(crate) async fn until_leaving(&self) {
         // The sender is here: it cannot be gone.
         let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+
+    /// The membership list, as it was read last.
+    pub(crate) fn listed(&self) -> Vec<Member> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the list could be reached lately.
@@ -157,6 +165,7 @@ impl Ownership {
                     fitness.set_others(others().next().is_some(), others().any(|member| member.is_fit));
                     listed = list;
                     self.metrics.replicas(listed.len());
+                    *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = listed.clone();
                 }
                 Ok(Err(error @ store::Error::Poisoned(_))) => return Err(error),
                 Ok(Err(error)) => tracing::debug!(%error, "the membership list cannot be reached"),

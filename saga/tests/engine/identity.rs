@@ -8,7 +8,7 @@ use crate::common::{
     pass, settings,
 };
 use saga::{
-    CallError, CallOptions, Handle, Member, Metrics, Service, Store,
+    CallError, CallOptions, Handle, Member, Metrics, PartitionView, Service, Store,
     remote::{Node, RunningNode},
     repair,
 };
@@ -160,6 +160,10 @@ async fn stands_still(branch: &Branch<Handle<Bank>>, asked: &Handle<Bank>, words
         assert!(reasons.iter().any(|reason| reason.contains(word)), "{reasons:?} does not say {word:?}");
     }
     assert!(crate::common::metric(&branch.metrics, "data_missing_events") > 0);
+    let partitions = branch.node.inspection().services().remove(0).partitions;
+    let still: Vec<_> = partitions.iter().filter(|partition| partition.stands_still).collect();
+    let says_why = |view: &&PartitionView| view.reasons.iter().any(|reason| reason.contains("older than they were"));
+    assert!(!still.is_empty() && still.iter().all(says_why), "{partitions:?}");
 }
 
 async fn accept_loss(store: &MemoryStore, partitions: u16) {

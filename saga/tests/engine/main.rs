@@ -21,6 +21,8 @@ mod idempotency;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod inspection;
+#[cfg(test)]
 mod membership;
 #[cfg(test)]
 mod memory;

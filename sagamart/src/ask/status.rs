@@ -9,7 +9,12 @@ use std::{
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Admin, Error, client::Address, read};
+use super::{
+    Admin, Error,
+    client::Address,
+    process::{self, Health},
+    read,
+};
 
 /// Says how far the history goes and whether each server is well; exits with 0 if all is, 1 if not, 2 if one is not reached
 #[derive(Args, Debug)]
@@ -24,16 +29,17 @@ pub(crate) struct Status {
     )]
     shops: Vec<Address>,
 
+    /// Where a replica lets operators in (its --admin-listen), to show its partitions and the replicas of its service; may be
+    /// said several times. What --admin names is shown without it, where it has any
+    #[arg(long = "replica", value_name = "URL", env = "SAGAMART_REPLICA_ADMIN", value_delimiter = ',')]
+    replicas: Vec<Address>,
+
+    /// Shows every partition, not only those that do not do all of their work
+    #[arg(long)]
+    partitions: bool,
+
     #[command(flatten)]
     admin: Admin,
-}
-
-/// How it goes, from well to unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Health {
-    Well,
-    Unwell,
-    Unreached,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +80,29 @@ impl Status {
         for shop in &self.shops {
             health = health.max(shop_health(&mut out, shop).await?);
         }
+        // It was said above if it is not reached.
+        if let Ok(Some(process)) = process::ask(&self.admin.address).await {
+            health = health.max(process.show(&mut out, &self.admin.address, self.partitions)?);
+        }
+        for replica in &self.replicas {
+            health = health.max(self.replica(&mut out, replica).await?);
+        }
         Ok(ExitCode::from(health as u8))
+    }
+
+    async fn replica(&self, out: &mut impl Write, address: &Address) -> Result<Health, Error> {
+        match process::ask(address).await {
+            Ok(Some(process)) => process.show(out, address, self.partitions),
+            Ok(None) => {
+                writeln!(out, "process at {address}: it says nothing of itself")?;
+                Ok(Health::Unwell)
+            }
+            Err(error @ (Error::Unreached(_) | Error::Foreign { .. })) => {
+                writeln!(out, "process: {error}: say with --replica where it lets operators in")?;
+                Ok(Health::Unreached)
+            }
+            Err(other) => Err(other),
+        }
     }
 
     async fn history(&self, out: &mut impl Write) -> Result<Health, Error> {

@@ -36,7 +36,7 @@ impl Admin {
     ) -> Result<Self, Error> {
         let address = listener.local_addr()?;
         let site = Site {
-            about: about(),
+            about: about(&routes),
             readiness,
             registry: Registry::default(),
             metrics: HttpMetrics::default(),
@@ -73,15 +73,20 @@ impl Admin {
     }
 }
 
+const HISTORY: (&str, &str) = ("history", "What happened: checkouts, accounts, events.");
+const PROCESS: (&str, &str) = ("process", "What runs in this process, and what it is like now.");
+
 /// What the operators' listener says about itself.
-pub(crate) fn about() -> About {
+fn about(routes: &OpenApiRouter) -> About {
+    let has_history = routes.get_openapi().paths.paths.contains_key("/history");
     About {
         name: "sagamart admin",
         version: env!("CARGO_PKG_VERSION"),
-        description: "What became of every checkout, item and user of the shop, for those who operate it. Not for the public.",
-        tags: vec![("history", "What happened: checkouts, accounts, events.")],
+        description: "What became of every checkout, item and user of the shop, and what its processes are like now, for those \
+                      who operate it. Not for the public.",
+        tags: if has_history { vec![HISTORY, PROCESS] } else { vec![PROCESS] },
         example: None,
         steps: Vec::new(),
-        pages: Some(("/console", "Open the console")),
+        pages: has_history.then_some(("/console", "Open the console")),
     }
 }

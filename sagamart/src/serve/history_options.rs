@@ -63,7 +63,7 @@ impl HistoryOptions {
         match TcpListener::bind(ADMIN_LISTEN).await {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                tracing::warn!(%error, "nobody can ask for the history at {ADMIN_LISTEN}: say another address with --admin-listen");
+                tracing::warn!(%error, "operators cannot connect at {ADMIN_LISTEN}: say another address with --admin-listen");
                 Ok(None)
             }
         }

@@ -265,6 +265,11 @@ pub(crate) struct ReplicaOptions {
     #[arg(long, value_name = "HOST:PORT", env = "SAGAMART_ADVERTISE")]
     advertise: Option<String>,
 
+    /// Where operators connect, who are told what the process is like and may repair it: never to be reached by the public;
+    /// a port alone is one of 127.0.0.1 [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT", env = "SAGAMART_ADMIN_LISTEN")]
+    pub(crate) admin_listen: Option<ListenAddress>,
+
     /// Internal addresses of a service whose events this one consumes; repeat it, or separate several by commas. A name
     /// may stand for several replicas. SAGAMART_PEER_ORDER, SAGAMART_PEER_STOCK and SAGAMART_PEER_PAYMENT hold addresses
     /// of one service each

@@ -24,10 +24,12 @@ use crate::any_store::AnyStore;
 
 use super::{
     Error,
+    admin::Admin,
     health::StoreHealth,
     host::{self, Host, Run},
     life::Stop,
     market::Books,
+    operators,
     options::ReplicaOptions,
     queries::RemoteQueries,
     services::Role,
@@ -40,6 +42,7 @@ struct Replica {
     options: ReplicaOptions,
     host: Host,
     internal: TcpListener,
+    admin: Option<TcpListener>,
     me: Member,
 }
 
@@ -48,6 +51,10 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     options.check(role)?;
     let mut host = Host::listen(&options.serve, stop.clone()).await?;
     let internal = options.internal_listen.clone().listen("--internal-listen").await?;
+    let admin = match options.admin_listen.clone() {
+        Some(address) => Some(address.listen("--admin-listen").await?),
+        None => None,
+    };
     let health = host.store.clone();
     let opening = async {
         let address = options.advertised(internal.local_addr()?).await?;
@@ -59,7 +66,7 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     let Some(opened) = stop.or(opening).await else { return Ok(()) };
     let (me, store) = opened?;
     let (name, partitions) = (role.name(), role.partitions(options.partitions()));
-    let replica = Replica { role, options, host, internal, me };
+    let replica = Replica { role, options, host, internal, admin, me };
     let served = match &store {
         OpenStore::Memory(database) => {
             health.told_by(|| None);
@@ -191,7 +198,7 @@ impl Replica {
         routes: OpenApiRouter,
         members: AnyStore,
     ) -> Result<(), Error> {
-        let Self { role, host, internal, me, .. } = self;
+        let Self { role, options, host, internal, admin, me } = self;
         let service = role.name();
         let node = node.start(Box::new(internal), members)?;
         let (health, store) = (node.health(), host.store.clone());
@@ -199,12 +206,19 @@ impl Replica {
         host.readiness.check("store", move || store.trouble().map_or_else(|| host::is_well(&health), |_| Ok(())));
         let health = node.health();
         host.readiness.limit("store", move || host::is_unlimited(&health));
-        let address = host.address;
+        let operated = operators::router(node.inspection(), options.serve.store.durability());
+        let begin = |listener| Admin::begin(listener, operated, host.readiness.clone(), host.stop());
+        let admin = admin.map(begin).transpose()?;
+        let (address, operators) = (host.address, admin.as_ref().map(Admin::address).map(tracing::field::display));
         let greet = || {
-            tracing::info!(service, %address, internal = me.address, "ready");
+            tracing::info!(service, %address, internal = me.address, operators, "ready");
             Ok(())
         };
-        host.serve(node, routes, greet).await
+        let served = host.serve(node, routes, greet).await;
+        if let Some(admin) = admin {
+            admin.end().await;
+        }
+        served
     }
 }
 

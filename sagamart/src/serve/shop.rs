@@ -20,6 +20,7 @@ use super::{
     host::{self, Host},
     life::Stop,
     market::{self, Market},
+    operators,
     options::{NO_DATABASE, ServeOptions, Shop},
     store::{OpenError, OpenStore, StoreAddress},
 };
@@ -72,11 +73,11 @@ async fn serve(
     let (settings, retention) = (options.engine(), history.retention());
     let Market { running: market, routes, history: admin } =
         market::start([engine, observer], store, partitions, &settings, checkouts, retention, host.registry())?;
-    let admin = match admin {
-        Some(routes) => match history.listen().await? {
-            Some(listener) => Some(Admin::begin(listener, routes, host.readiness.clone(), host.stop())?),
-            None => None,
-        },
+    let has_history = admin.is_some();
+    let operated = operators::router(market.inspection(), options.store.durability());
+    let operated = admin.unwrap_or_default().merge(operated);
+    let admin = match history.listen().await? {
+        Some(listener) => Some(Admin::begin(listener, operated, host.readiness.clone(), host.stop())?),
         None => None,
     };
     let health = market.health();
@@ -84,7 +85,7 @@ async fn serve(
     let health = market.health();
     host.readiness.limit("store", move || host::is_unlimited(&health));
     let address = host.address;
-    let greeting = || greet(address, &options.store.store, admin.as_ref().map(Admin::address));
+    let greeting = || greet(address, &options.store.store, admin.as_ref().map(Admin::address), has_history);
     let served = host.serve(market, routes, greeting).await;
     if let Some(admin) = admin {
         admin.end().await;
@@ -93,7 +94,7 @@ async fn serve(
 }
 
 /// Says where everything is, and what to try.
-fn greet(address: SocketAddr, store: &StoreAddress, admin: Option<SocketAddr>) -> io::Result<()> {
+fn greet(address: SocketAddr, store: &StoreAddress, admin: Option<SocketAddr>, has_history: bool) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let data = match store {
         StoreAddress::Embedded(Some(directory)) => {
@@ -106,7 +107,9 @@ fn greet(address: SocketAddr, store: &StoreAddress, admin: Option<SocketAddr>) -
     let mut out = io::stdout().lock();
     writeln!(out, "sagamart {version} listens on {base}")?;
     writeln!(out, "data: {data}")?;
-    if let Some(admin) = admin {
+    if let Some(admin) = admin.filter(|_| !has_history) {
+        writeln!(out, "operators: http://{admin} (sagamart status)")?;
+    } else if let Some(admin) = admin {
         writeln!(out, "history: http://{admin} (sagamart ls, sagamart why ORDER)")?;
     }
     writeln!(out, "stop: Ctrl-C\n\ntry:")?;

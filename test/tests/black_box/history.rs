@@ -48,13 +48,13 @@ fn number(value: &Value, name: &str) -> Option<u64> {
 
 /// Waits until it is so, which is a moment after the answer at most.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..2400 {
         if holds().await {
             return;
         }
         sleep(Duration::from_millis(25)).await;
     }
-    panic!("ten seconds later it is still not so: {what}");
+    panic!("a minute later it is still not so: {what}");
 }
 
 /// How far the history goes.

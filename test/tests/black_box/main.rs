@@ -19,6 +19,7 @@ mod history;
 mod history_commands;
 mod idempotency;
 mod observability;
+mod operators;
 mod packaging;
 mod page;
 mod readme;

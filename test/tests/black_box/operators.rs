@@ -1,0 +1,154 @@
+//! What processes say of themselves to operators.
+
+use std::process::Command;
+
+use sagamart_black_box::{Apart, Client, Fixture, Outcome, Settings, binary};
+use serde_json::Value;
+
+use crate::history::{ask, lines, until};
+
+fn text<'value>(value: &'value Value, name: &str) -> &'value str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or_else(|| panic!("{name}: {value}"))
+}
+
+fn list<'value>(value: &'value Value, name: &str) -> &'value [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Every partition that a process knows, with the name of its service.
+async fn partitions(operators: &Client) -> Vec<(String, Value)> {
+    let services: Value = operators.get("/services").await.json();
+    let of = |service: &Value| {
+        let name = text(service, "service").to_owned();
+        list(service, "partitions").iter().map(|partition| (name.clone(), partition.clone())).collect::<Vec<_>>()
+    };
+    list(&services, "services").iter().flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn a_process_says_what_its_partitions_are_like() {
+    let fixture = Fixture::with(Settings::partitions(2)).await;
+    let (server, shop) = (fixture.server(), &fixture.shop);
+    let operators = Client::new(server.admin().expect("it lets operators in"));
+    for _ in 0..8 {
+        let order = shop.order_of(&shop.user_with(3).await, &[(&shop.item_with(3, 1).await, 1)]).await;
+        assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
+    }
+    until("everybody has consumed everything", async || {
+        let consumers = |(_, partition): &(String, Value)| list(partition, "consumers").to_vec();
+        let all = partitions(&operators).await;
+        all.iter().flat_map(consumers).all(|consumer| number(&consumer, "lag") == 0)
+    })
+    .await;
+    let all = partitions(&operators).await;
+    let names: Vec<_> =
+        all.iter().map(|(name, partition)| format!("{name}/{}", number(partition, "partition"))).collect();
+    assert_eq!(names, ["order/0", "order/1", "stock/0", "stock/1", "payment/0", "payment/1", "observer/0"]);
+    for (name, partition) in &all {
+        assert_eq!(partition.get("is_owned").and_then(Value::as_bool), Some(true), "{name}: {partition}");
+        assert!(list(partition, "reasons").is_empty() && number(partition, "head") > 0, "{name}: {partition}");
+        for count in ["in_flight", "stuck", "held", "parked", "waiting", "lag"] {
+            assert_eq!(number(partition, count), 0, "{name}: {partition}");
+        }
+        let consumers: Vec<_> = list(partition, "consumers").iter().map(|consumer| text(consumer, "service")).collect();
+        let expected: &[&str] = match name.as_str() {
+            "order" => &["observer", "payment", "stock"],
+            "stock" => &["observer", "order", "payment", "stock"],
+            "payment" => &["observer", "order"],
+            _ => &[],
+        };
+        assert_eq!(consumers, expected, "{name}");
+        let gate = partition.get("gate").expect("a gate");
+        assert!(number(gate, "committed") > 0 && number(gate, "durable") > 0, "{gate}");
+    }
+    let detail: Value = operators.get("/services/payment/partitions/1").await.json();
+    let named = |source: &Value| format!("{}/{}", text(source, "service"), number(source, "partition"));
+    let sources: Vec<_> = list(&detail, "sources").iter().map(named).collect();
+    assert_eq!(sources, ["order/0", "order/1", "stock/0", "stock/1"]);
+    for path in ["/services/payment/partitions/2", "/services/shipping/partitions/0"] {
+        assert_eq!(operators.get(path).await.problem().slug, "not-found", "{path}");
+    }
+    assert_eq!(operators.get("/services/payment/partitions/-1").await.problem().slug, "malformed");
+    let document: Value = operators.get("/openapi.json").await.json();
+    let paths = document.get("paths").and_then(Value::as_object).expect("paths");
+    for path in ["/services", "/services/{service}/partitions/{partition}", "/history", "/orders/{order_id}/why"] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    assert_eq!(shop.client.get("/services").await.problem().slug, "no-such-route", "it is not for the public");
+
+    let shown = lines(server, &["status", "--shop", &format!("http://{}", server.address()), "--partitions"]);
+    for name in names {
+        assert!(shown.iter().any(|line| line.trim_start().starts_with(&name)), "{name}: {shown:#?}");
+    }
+    assert!(shown.iter().all(|line| line.chars().count() <= 100), "{shown:#?}");
+}
+
+#[tokio::test]
+async fn a_process_that_keeps_no_history_says_what_it_is_like_all_the_same() {
+    let arguments = vec!["--history-hours".to_owned(), "0".to_owned()];
+    let fixture = Fixture::with(Settings { arguments, ..Settings::default() }).await;
+    let said = || fixture.server().said();
+    until("it says where", async || said().contains("operators: http://") && said().contains("stop: ")).await;
+    let said = said();
+    let line = said.lines().find_map(|line| line.strip_prefix("operators: http://")).expect("it says where");
+    let address = line.split_whitespace().next().and_then(|address| address.parse().ok()).expect("an address");
+    let operators = Client::new(address);
+    let all = partitions(&operators).await;
+    assert!(all.iter().any(|(name, _)| name == "order") && all.iter().all(|(name, _)| name != "observer"), "{all:?}");
+    assert_eq!(operators.get("/history").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_replica_says_who_else_is_there_and_what_it_lacks() {
+    let apart = Apart::start(60, 2).await;
+    for (part, name) in [(&apart.order, "order"), (&apart.stock, "stock"), (&apart.payment, "payment")] {
+        let services: Value = part.operators().get("/services").await.json();
+        let [service] = list(&services, "services") else { panic!("one service: {services}") };
+        assert_eq!(text(service, "service"), name);
+        assert_eq!(text(service, "durability"), "none: kept in memory");
+        let replicas = service.get("replicas").expect("there may be several");
+        assert_eq!(text(replicas, "address"), part.internal());
+        let members: Vec<_> = list(replicas, "members").iter().map(|member| text(member, "address")).collect();
+        assert_eq!(members, [part.internal()], "{replicas}");
+        for partition in list(service, "partitions") {
+            assert_eq!(text(partition, "owner"), part.internal(), "{partition}");
+        }
+    }
+    let history = format!("http://{}", apart.observer.shop().client.address());
+    let status = || {
+        let shop = format!("http://{}", apart.order.shop().client.address());
+        let mut command = Command::new(binary::path());
+        command.args(["status", "--shop", &shop, "--admin", &history, "--replica", &apart.order.admin()]);
+        let output = command.output().expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // It says with its next heartbeat that it is fit.
+    let owner = format!("order: owner of 2 of 2 partitions, as {}", apart.order.internal());
+    until("all is well", async || {
+        let (code, said) = status();
+        code == Some(0) && said.contains(&owner)
+    })
+    .await;
+
+    apart.payment.freeze();
+    until("order lacks payment", async || {
+        let (code, said) = status();
+        code == Some(1) && said.contains("order: ") && said.contains("payment")
+    })
+    .await;
+    apart.payment.thaw();
+}
+
+#[tokio::test]
+async fn a_process_that_says_nothing_of_itself_is_no_replica() {
+    let fixture = Fixture::new().await;
+    let server = fixture.server();
+    let shop = format!("http://{}", server.address());
+    let exit = ask(server, &["status", "--shop", &shop, "--replica", &shop]);
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    assert!(exit.stdout.contains("it says nothing of itself"), "{exit:?}");
+}
