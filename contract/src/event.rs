@@ -24,7 +24,7 @@ use std::{ops::Deref, sync::Arc};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::{Amount, CheckoutId, ItemId, OrderId, Quantity, Service, UserId};
+use crate::{Amount, CheckoutId, ItemId, OrderId, Quantity, RequestName, Service, UserId};
 
 /// So many units of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -61,6 +61,9 @@ pub struct CheckoutData {
     /// How long it may take.
     #[n(6)]
     pub timeout_ms: u64,
+    /// What the request is called that began it. Known only where the attempt is in memory since then, for nothing depends on it.
+    #[cbor(skip)]
+    pub request: Option<RequestName>,
 }
 
 /// A shared [`CheckoutData`]: the same attempt travels through many events.
@@ -421,6 +424,7 @@ mod tests {
             lines: Vec::new(),
             started_at_ms: 0,
             timeout_ms: 5000,
+            request: None,
         };
         data.into()
     }

@@ -7,12 +7,14 @@ mod amount;
 mod event;
 mod id;
 mod query;
+mod request;
 mod service;
 
 pub use amount::{Amount, AmountError, Quantity};
 pub use event::{Change, Checkout, CheckoutData, Event, Line, Reason, Shortage, Station, Turn, Wait};
 pub use id::{CheckoutId, ID_BYTES_MAX, Id, IdError, ItemId, OrderId, UserId};
 pub use query::{Answer, Books, Queries, QueryError};
+pub use request::RequestName;
 pub use service::Service;
 
 /// The most lines an order may have: keeps every event and record far below what a store must accept.

@@ -43,6 +43,7 @@ fn checkout(number: u64, item_number: u64, at: u64) -> Checkout {
         lines: vec![Line { item: item(item_number), quantity: Quantity::new(2).expect("a quantity") }],
         started_at_ms: at,
         timeout_ms: 5000,
+        request: None,
     };
     data.into()
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{Checkout, OrderId, Reason, Shortage};
+use contract::{Checkout, OrderId, Reason, RequestName, Shortage};
 use saga::{Refrain, Timestamp};
 
 use crate::metrics::name;
@@ -40,18 +40,29 @@ impl Log {
         let [wanted, left] =
             [shortage.map(|shortage| shortage.wanted.get()), shortage.map(|shortage| shortage.left.get())];
         let took_ms = millis(now.since(Timestamp(checkout.started_at_ms)));
-        let suppressed = times - 1;
-        tracing::info!(order, user, reason = name, item, wanted, left, took_ms, suppressed, "checkout not paid");
+        let (suppressed, request_id) = (times - 1, checkout.request.as_ref().map(RequestName::as_str));
+        tracing::info!(
+            order,
+            user,
+            reason = name,
+            item,
+            wanted,
+            left,
+            took_ms,
+            request_id,
+            suppressed,
+            "checkout not paid"
+        );
     }
 
     /// The caller of a checkout was answered, after so long.
-    pub(crate) fn answered(&self, order: &OrderId, is_paid: bool, took: Duration) {
+    pub(crate) fn answered(&self, order: &OrderId, request: Option<&RequestName>, is_paid: bool, took: Duration) {
         if took < self.0.slow {
             return;
         }
         if let Some(times) = self.0.refrain.say("slow") {
-            let (order, took_ms) = (order.as_str(), millis(took));
-            tracing::warn!(order, paid = is_paid, took_ms, suppressed = times - 1, "slow checkout");
+            let (order, took_ms, request_id) = (order.as_str(), millis(took), request.map(RequestName::as_str));
+            tracing::warn!(order, paid = is_paid, took_ms, request_id, suppressed = times - 1, "slow checkout");
         }
     }
 }

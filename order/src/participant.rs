@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use contract::{
-    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, Service,
-    Shortage, UserId,
+    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, RequestName,
+    Service, Shortage, UserId,
 };
 use saga::{
     Deadline, Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step, Timestamp,
@@ -75,6 +75,9 @@ pub enum Command {
         #[n(2)]
         #[cbor(default)]
         asked: u64,
+        /// What the request is called, for the log.
+        #[n(3)]
+        request: Option<RequestName>,
     },
 }
 
@@ -84,8 +87,9 @@ impl Command {
     #[must_use]
     pub fn asked_anew(&self, reply: &Reply) -> Option<Self> {
         match (self, reply) {
-            (Self::Checkout { order, attempt, .. }, Reply::Late { floor, may_be_paid: false }) => {
-                Some(Self::Checkout { order: order.clone(), attempt: *attempt, asked: floor.saturating_add(1) })
+            (Self::Checkout { order, attempt, request, .. }, Reply::Late { floor, may_be_paid: false }) => {
+                let (order, asked, request) = (order.clone(), floor.saturating_add(1), request.clone());
+                Some(Self::Checkout { order, attempt: *attempt, asked, request })
             }
             _ => None,
         }
@@ -290,10 +294,12 @@ impl Orders {
                 None => Reply::Unknown(order.clone()),
             },
             Command::AddItem { order, item, quantity, price } => add_item(step, order, item, *quantity, *price)?,
-            Command::Checkout { order, attempt, asked } => match self.begin(step, request, order, *attempt, *asked)? {
-                Some(reply) => reply,
-                None => return Ok(()),
-            },
+            Command::Checkout { order, attempt, asked, request: name } => {
+                match self.begin(step, (request, name.as_ref()), order, *attempt, *asked)? {
+                    Some(reply) => reply,
+                    None => return Ok(()),
+                }
+            }
         };
         step.reply(request, reply);
         Ok(())
@@ -303,7 +309,7 @@ impl Orders {
     fn begin(
         &self,
         step: &mut Step<'_, Self>,
-        request: RequestId,
+        (request, name): (RequestId, Option<&RequestName>),
         order: &OrderId,
         attempt: CheckoutId,
         asked: u64,
@@ -340,6 +346,7 @@ impl Orders {
             lines,
             started_at_ms: now.0,
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+            request: name.cloned(),
         });
         found.attempts += 1;
         found.asked = asked;
@@ -358,20 +365,21 @@ impl Orders {
     ) -> Result<(), Missing> {
         let key = OrderKey(checkout.order.clone());
         let Some(mut order) = step.edit(&key)? else { return Ok(()) };
-        match &order.stage {
-            Stage::InCheckout(running) if running.id == checkout.id => {}
+        let checkout = match &order.stage {
+            // The record's own: it may know what its request is called, which the vote does not say.
+            Stage::InCheckout(running) if running.id == checkout.id => running.clone(),
             // The attempt was decided already: what still comes from it changes nothing.
             _ => return Ok(()),
-        }
+        };
         let waiting = order.take_waiting(refused.is_none());
         match refused {
             None => order.forget_cancelled(),
             Some((reason, _)) => order.remember(checkout.id, reason.clone(), self.cancelled_max),
         }
         let (stage, reply, event) = match refused {
-            None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout.clone())),
+            None => (Stage::Paid, Reply::Done, Event::CheckoutCompleted(checkout)),
             Some((reason, shortage)) => {
-                let cancelled = Event::CheckoutCancelled(checkout.clone(), reason.clone(), shortage);
+                let cancelled = Event::CheckoutCancelled(checkout, reason.clone(), shortage);
                 (Stage::Open, Reply::Cancelled(reason.clone()), cancelled)
             }
         };

@@ -10,7 +10,9 @@ use api::{
     schema,
 };
 use axum::{Json, extract::State};
-use contract::{Amount, CheckoutId, Id, ItemId, Line, OrderId, Quantity, Queries, QueryError, Reason, UserId};
+use contract::{
+    Amount, CheckoutId, Id, ItemId, Line, OrderId, Quantity, Queries, QueryError, Reason, RequestName, UserId,
+};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use saga::{Clock, Handle, Partition, SystemClock};
 use serde::Serialize;
@@ -176,8 +178,9 @@ async fn checkout(
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
     let shared = key.shared_number();
     let attempt = CheckoutId::from_random(shared.unwrap_or_else(rand::random));
-    let mut command =
-        Command::Checkout { order: order.clone(), attempt, asked: key.since().unwrap_or_else(|| SystemClock.now().0) };
+    let asked = key.since().unwrap_or_else(|| SystemClock.now().0);
+    let request = web::RequestName::current().and_then(|name| RequestName::new(name.as_str()));
+    let mut command = Command::Checkout { order: order.clone(), attempt, asked, request: request.clone() };
     let asking = async {
         loop {
             let reply = call(&desk.handle, partition, command.clone(), key.clone(), None).await?;
@@ -189,7 +192,7 @@ async fn checkout(
         }
     };
     let outcome = tokio::time::timeout(desk.checkout_wait, asking).await;
-    desk.log.answered(&order, matches!(outcome, Ok(Ok(Reply::Done))), began.elapsed());
+    desk.log.answered(&order, request.as_ref(), matches!(outcome, Ok(Ok(Reply::Done))), began.elapsed());
     match outcome {
         Ok(Ok(Reply::Done)) => Ok("Checkout successful"),
         Ok(Ok(refused)) => Err(problem(refused, &order)),

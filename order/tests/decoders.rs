@@ -29,6 +29,7 @@ fn checkout() -> Checkout {
         lines: vec![line("0", 1), line("an-item", 70_000)],
         started_at_ms: 1_700_000_000_000,
         timeout_ms: 5_000,
+        request: None,
     })
 }
 

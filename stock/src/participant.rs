@@ -339,6 +339,7 @@ mod tests {
             lines: items.iter().map(line).collect(),
             started_at_ms: 0,
             timeout_ms: 5000,
+            request: None,
         };
         let event = Event::CheckoutStarted(checkout.into());
         for partition in 0..3 {

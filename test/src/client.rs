@@ -15,6 +15,9 @@ use tokio::time::timeout;
 /// Above every bound that the server sets itself, so that only a server that hangs reaches it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What all requests are called that a test gives no name, so that what is answered alike is alike.
+const REQUEST_ID: &str = "of-a-test";
+
 /// What the server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -95,6 +98,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-request-id")) {
+            request = request.header("x-request-id", REQUEST_ID);
         }
         let request = request.body(Empty::new()).expect("a well-formed request");
         let exchange = async {

@@ -23,6 +23,7 @@ mod pages;
 mod path;
 pub mod problem;
 mod readiness;
+mod request_name;
 pub mod server;
 mod site;
 
@@ -31,4 +32,5 @@ pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey};
 pub use path::Path;
 pub use problem::Problem;
 pub use readiness::{Readiness, Report};
+pub use request_name::{REQUEST_NAME_CHARS_MAX, RequestName};
 pub use site::Site;

@@ -27,6 +27,8 @@ use prometheus_client::{
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::RequestName;
+
 #[cfg(test)]
 mod tests;
 
@@ -291,6 +293,7 @@ impl Observation {
             route = &*self.route.template,
             status = status.as_u16(),
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            request_id = RequestName::current().as_ref().map(RequestName::as_str),
             "request"
         );
     }

@@ -117,6 +117,12 @@ impl PartialSchema for Problem {
             .property("title", text().description(Some("The kind in a phrase, always the same.")))
             .property("status", status.description(Some("The HTTP status.")))
             .property("detail", text().description(Some("What happened this time, for people.")))
+            .property(
+                "request_id",
+                text().description(Some(
+                    "What the request is called: in `x-request-id` of the reply too, and in the log.",
+                )),
+            )
             .required("type")
             .required("title")
             .required("status")

@@ -18,6 +18,8 @@ use axum::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
+use crate::RequestName;
+
 #[cfg(test)]
 mod tests;
 
@@ -372,10 +374,20 @@ impl Problem {
     fn log(&self) {
         let Content { kind, detail, cause, .. } = &*self.content;
         let Some(cause) = cause.as_deref() else { return };
+        let name = RequestName::current();
+        let (problem, request_id) = (kind.slug, name.as_ref().map(RequestName::as_str));
         if kind.status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(problem = kind.slug, detail = &**detail, cause, "answered with a problem");
+            tracing::error!(problem, detail = &**detail, cause, request_id, "answered with a problem");
         } else {
-            tracing::warn!(problem = kind.slug, detail = &**detail, cause, "answered with a problem");
+            tracing::warn!(problem, detail = &**detail, cause, request_id, "answered with a problem");
+        }
+    }
+
+    /// With the name of the request that this task answers.
+    pub(crate) fn named(self) -> Self {
+        match RequestName::current() {
+            Some(name) => self.with("request_id", name.as_str()),
+            None => self,
         }
     }
 }
@@ -398,11 +410,12 @@ impl Serialize for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.log();
-        let mut response = Response::new(Body::from(self.body()));
-        *response.status_mut() = self.content.kind.status;
+        let problem = self.named();
+        let mut response = Response::new(Body::from(problem.body()));
+        *response.status_mut() = problem.content.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        if let Some(seconds) = self.content.retry_after_seconds {
+        if let Some(seconds) = problem.content.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -39,7 +39,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::Problem;
+use crate::{Problem, RequestName};
 
 mod acceptor;
 mod activity;
@@ -302,20 +302,25 @@ impl Server {
     /// A reply that hyper knows nothing of.
     fn refusal(&self, problem: Problem) -> Vec<u8> {
         self.metrics.request_refused(problem.kind().status());
-        request::closing_bytes(&problem)
+        RequestName::random().answer_now(|name| request::closing_bytes(problem, name))
     }
 
     async fn respond(&self, request: Request<Incoming>, activity: &Activity) -> Result<Response, Infallible> {
-        match request::checked(request, self.settings.body_bytes_max).await {
-            Ok(request) => {
-                let _running = Running::begin(&self.running, activity);
-                self.front.router().clone().call(request).await
+        let name = RequestName::of(request.headers());
+        let answering = async {
+            match request::checked(request, self.settings.body_bytes_max).await {
+                Ok(request) => {
+                    let _running = Running::begin(&self.running, activity);
+                    let Ok(response) = self.front.router().clone().call(request).await;
+                    response
+                }
+                Err(problem) => {
+                    self.metrics.request_refused(problem.kind().status());
+                    request::closing(problem)
+                }
             }
-            Err(problem) => {
-                self.metrics.request_refused(problem.kind().status());
-                Ok(request::closing(problem))
-            }
-        }
+        };
+        Ok(name.answer(answering).await)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use contract::{
-    Amount, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, Shortage, Station, UserId, Wait,
+    Amount, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, RequestName, Shortage, Station, UserId,
+    Wait,
 };
 use saga::{Input, RequestId, Solo, Timestamp};
 
@@ -20,7 +21,12 @@ fn order() -> OrderId {
 }
 
 fn checkout(request: u128) -> Command {
-    Command::Checkout { order: order(), attempt: CheckoutId::from_random(request), asked: request as u64 }
+    Command::Checkout {
+        order: order(),
+        attempt: CheckoutId::from_random(request),
+        asked: request as u64,
+        request: None,
+    }
 }
 
 fn shop() -> Solo<Orders> {
@@ -174,7 +180,7 @@ fn no_refusal_leaves_anything_to_commit() {
     refuse(&mut orders, &add_one(other()), "unknown");
     refuse(
         &mut orders,
-        &Command::Checkout { order: other(), attempt: CheckoutId::from_random(1), asked: 1 },
+        &Command::Checkout { order: other(), attempt: CheckoutId::from_random(1), asked: 1, request: None },
         "unknown",
     );
     refuse(&mut orders, &add(order(), quantity(Amount::MAX.get()), amount(1)), "too large");
@@ -268,4 +274,20 @@ fn whoever_joined_an_attempt_that_was_refused_begins_none_by_a_late_copy() {
     let told = orders.step(Input::Deadline(&OrderKey(order())), NOW).replies;
     assert_eq!(told.len(), 2);
     assert_eq!(ask(&mut orders, 3, &checkout(7)), (Some(late(8, false)), false));
+}
+
+#[test]
+fn the_decision_knows_what_the_request_is_called_though_the_vote_does_not() {
+    let (mut orders, name) = (shop(), RequestName::new("of-the-client"));
+    let Command::Checkout { order, attempt, asked, .. } = checkout(7) else { panic!("a checkout") };
+    let command = Command::Checkout { order, attempt, asked, request: name.clone() };
+    let outcome = orders.step(Input::Command { request: RequestId(1), command: &command }, NOW);
+    let [Event::CheckoutStarted(started)] = outcome.events.as_slice() else { panic!("{outcome:?}") };
+    // As another process tells of it.
+    let told = minicbor::decode(&minicbor::to_vec(started).expect("it encodes")).expect("it decodes");
+    let vote = Event::PaymentRefused(told, Reason::NotEnoughCredit, None);
+    let outcome = orders.step(Input::Event(&vote), NOW);
+    let [Event::CheckoutCancelled(cancelled, ..)] = outcome.events.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!((&cancelled.request, cancelled.id), (&name, started.id));
+    assert_eq!(vote.checkout().expect("it is about one").request, None);
 }

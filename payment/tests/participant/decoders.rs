@@ -22,6 +22,7 @@ fn records_are_read_or_refused() {
         lines: Vec::new(),
         started_at_ms: 1,
         timeout_ms: 5_000,
+        request: None,
     });
     let claims = || vec![Claim::new(user(), 3)];
     let records = [

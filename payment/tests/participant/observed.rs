@@ -34,6 +34,7 @@ fn checkout(number: u128, cost: u64) -> Checkout {
         lines: Vec::new(),
         started_at_ms: 0,
         timeout_ms: 5000,
+        request: None,
     })
 }
 

@@ -51,6 +51,7 @@ fn checkout(number: u128) -> Checkout {
         lines: vec![Line { item: ItemId(Id::from_number(1)), quantity: Quantity::new(1).expect("a quantity") }],
         started_at_ms: 0,
         timeout_ms: 5000,
+        request: None,
     })
 }
 

@@ -20,6 +20,7 @@ fn checkout() -> Checkout {
         lines: vec![Line { item: item(), quantity: Quantity::new(2).expect("a quantity") }],
         started_at_ms: 1,
         timeout_ms: 5_000,
+        request: None,
     })
 }
 

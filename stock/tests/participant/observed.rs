@@ -36,6 +36,7 @@ fn checkout(number: u128, units: u64) -> Checkout {
         lines: vec![Line { item: item(1), quantity: Quantity::new(units).expect("a quantity") }],
         started_at_ms: 0,
         timeout_ms: 5000,
+        request: None,
     })
 }
 

@@ -49,6 +49,7 @@ fn checkout(number: u128) -> Checkout {
         lines: vec![Line { item: item(1), quantity: Quantity::new(1).expect("a quantity") }],
         started_at_ms: 0,
         timeout_ms: 5000,
+        request: None,
     })
 }
 

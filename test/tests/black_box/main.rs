@@ -26,4 +26,5 @@ mod readme;
 mod reads;
 mod referee;
 mod refusals;
+mod request_names;
 mod starts;

@@ -11,8 +11,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use crate::{
-    Problem,
+    Problem, RequestName,
     problem::{CONTENT_TYPE, Kind, kinds},
+    request_name,
 };
 
 #[cfg(test)]
@@ -109,12 +110,13 @@ pub(super) fn closing(problem: Problem) -> Response {
 }
 
 /// The same in bytes, where there is no request to answer.
-pub(super) fn closing_bytes(problem: &Problem) -> Vec<u8> {
+pub(super) fn closing_bytes(problem: Problem, name: &RequestName) -> Vec<u8> {
     let status = problem.kind().status();
-    let body = problem.body();
+    let body = problem.named().body();
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nconnection: close\r\ndate: {}\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n{}: {name}\r\nconnection: close\r\ndate: {}\r\n\r\n",
         body.len(),
+        request_name::HEADER,
         httpdate::fmt_http_date(SystemTime::now()),
     );
     [head.into_bytes(), body].concat()
