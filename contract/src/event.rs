@@ -24,7 +24,7 @@ use std::{ops::Deref, sync::Arc};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::{Amount, CheckoutId, ItemId, OrderId, Quantity, RequestName, Service, UserId};
+use crate::{Amount, CallerSpan, CheckoutId, ItemId, OrderId, Quantity, RequestName, Service, TraceId, UserId};
 
 /// So many units of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -64,6 +64,17 @@ pub struct CheckoutData {
     /// What the request is called that began it. Known only where the attempt is in memory since then, for nothing depends on it.
     #[cbor(skip)]
     pub request: Option<RequestName>,
+    /// The trace that the attempt belongs to, where that is not its own.
+    #[n(7)]
+    pub caller: Option<CallerSpan>,
+}
+
+impl CheckoutData {
+    /// The trace that the attempt belongs to: its caller's, or one of its own.
+    #[must_use]
+    pub fn trace(&self) -> TraceId {
+        self.caller.map_or_else(|| self.id.trace(), |caller| caller.trace)
+    }
 }
 
 /// A shared [`CheckoutData`]: the same attempt travels through many events.
@@ -425,6 +436,7 @@ mod tests {
             started_at_ms: 0,
             timeout_ms: 5000,
             request: None,
+            caller: None,
         };
         data.into()
     }

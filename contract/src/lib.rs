@@ -9,6 +9,7 @@ mod id;
 mod query;
 mod request;
 mod service;
+mod trace;
 
 pub use amount::{Amount, AmountError, Quantity};
 pub use event::{Change, Checkout, CheckoutData, Event, Line, Reason, Shortage, Station, Turn, Wait};
@@ -16,6 +17,7 @@ pub use id::{CheckoutId, ID_BYTES_MAX, Id, IdError, ItemId, OrderId, UserId};
 pub use query::{Answer, Books, Queries, QueryError};
 pub use request::RequestName;
 pub use service::Service;
+pub use trace::{CallerSpan, SpanId, TraceId};
 
 /// The most lines an order may have: keeps every event and record far below what a store must accept.
 pub const LINES_MAX: usize = 100;

@@ -31,7 +31,7 @@ pub use filter::{Filter, State, name_of};
 pub use history::History;
 pub use index::Index;
 pub use page::{Accounts, Gap, Happening, Movement, Noted, Page, Story, What};
-pub use participant::{Observer, Retention};
+pub use participant::{Observer, Retention, Witness};
 pub use query::{Account, Command, Cursor, Entry, Found, Placed, Reply, Row, Span};
 pub use record::{HistoryKey, HistoryRecord};
 pub use routes::router;

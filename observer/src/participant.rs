@@ -1,9 +1,9 @@
 //! The observer's step.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use contract::{Event, Service};
-use saga::{Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step};
+use saga::{Destinations, Input, Missing, Origin, Participant, Partition, Repeatability, RequestId, Step};
 
 use crate::{
     index::Index,
@@ -35,11 +35,20 @@ impl Default for Retention {
     }
 }
 
+/// Somebody who hears what an observer hears, once that is in the history: mostly once, after a restart perhaps again. Called on
+/// the observer's thread.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// Takes note of an event that was committed at `at`, in milliseconds since 1970, in a partition of its service.
+    fn heard(&self, event: &Event, at: u64, partition: u16);
+}
+
 /// The observer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Observer {
     /// How much it keeps.
     pub retention: Retention,
+    /// Who is told beside.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Participant for Observer {
@@ -74,6 +83,12 @@ impl Participant for Observer {
     /// There is one history, in the order in which it was heard of: whoever asks for the last checkouts asks once.
     fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
         to.add(0);
+    }
+
+    fn heard(&self, event: &Event, origin: Origin<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.heard(event, origin.at.0, origin.log.partition);
+        }
     }
 
     fn repeatability(_: &Command) -> Repeatability {

@@ -136,6 +136,8 @@ pub struct ShownCheckout {
     pub order_id: String,
     /// Names the attempt.
     pub checkout_id: String,
+    /// Its trace.
+    pub trace_id: String,
     /// Who pays.
     pub user_id: String,
     /// How much.
@@ -174,6 +176,7 @@ impl From<&Story> for ShownCheckout {
         Self {
             order_id: checkout.order.as_str().to_owned(),
             checkout_id: hex,
+            trace_id: checkout.trace().to_string(),
             user_id: checkout.user.as_str().to_owned(),
             amount: checkout.amount.get(),
             lines: checkout.lines.iter().map(line).collect(),

@@ -44,13 +44,18 @@ fn checkout(number: u64, item_number: u64, at: u64) -> Checkout {
         started_at_ms: at,
         timeout_ms: 5000,
         request: None,
+        caller: None,
     };
     data.into()
 }
 
 impl Told {
     fn new(retention: Retention) -> Self {
-        Self { observer: Solo::new(Observer { retention }, 0, 1), now: START, events: Vec::new() }
+        Self {
+            observer: Solo::new(Observer { retention, ..Observer::default() }, 0, 1),
+            now: START,
+            events: Vec::new(),
+        }
     }
 
     fn tell(&mut self, event: Event) {

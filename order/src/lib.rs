@@ -12,7 +12,7 @@ mod record;
 mod routes;
 
 pub use log::Log;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Sampling};
 pub use participant::{Command, NewOrder, Orders, Reply};
 pub use record::{Order, OrderKey, Stage};
 pub use routes::router;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{Checkout, OrderId, Reason, RequestName, Shortage};
+use contract::{Checkout, OrderId, Reason, RequestName, Shortage, TraceId};
 use saga::{Refrain, Timestamp};
 
 use crate::metrics::name;
@@ -50,19 +50,26 @@ impl Log {
             left,
             took_ms,
             request_id,
+            trace_id = %checkout.trace(),
             suppressed,
             "checkout not paid"
         );
     }
 
     /// The caller of a checkout was answered, after so long.
-    pub(crate) fn answered(&self, order: &OrderId, request: Option<&RequestName>, is_paid: bool, took: Duration) {
+    pub(crate) fn answered(
+        &self,
+        order: &OrderId,
+        (request, trace): (Option<&RequestName>, TraceId),
+        is_paid: bool,
+        took: Duration,
+    ) {
         if took < self.0.slow {
             return;
         }
         if let Some(times) = self.0.refrain.say("slow") {
             let (order, took_ms, request_id) = (order.as_str(), millis(took), request.map(RequestName::as_str));
-            tracing::warn!(order, paid = is_paid, took_ms, request_id, suppressed = times - 1, "slow checkout");
+            tracing::warn!(order, paid = is_paid, took_ms, request_id, trace_id = %trace, suppressed = times - 1, "slow checkout");
         }
     }
 }

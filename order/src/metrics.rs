@@ -1,9 +1,11 @@
 //! How checkouts end, and how long they take.
 
+use std::time::Duration;
+
 use contract::{Event, Reason};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, exemplar::HistogramWithExemplars, family::Family},
     registry::Registry,
 };
 use saga::Timestamp;
@@ -13,16 +15,40 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// The trace of a checkout.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Trace {
+    trace_id: String,
+}
+
+/// Of which checkouts there are traces: of all that were refused, of all that took long, and of a share of the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// From 0 to 1.
+    pub share: f64,
+    /// From how long on a checkout took long.
+    pub slow: Duration,
+}
+
 /// The metrics of checkouts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     outcomes: Family<Outcome, Counter>,
     completed: Counter,
-    duration: Histogram,
+    duration: HistogramWithExemplars<Trace>,
+    sampling: Sampling,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(Sampling { share: 0.0, slow: Duration::MAX })
+    }
+}
+
+impl Metrics {
+    /// Metrics that name traces of some checkouts, for those who look for an example.
+    #[must_use]
+    pub fn new(sampling: Sampling) -> Self {
         let outcomes = Family::<Outcome, Counter>::default();
         let completed = outcomes.get_or_create_owned(&Outcome { outcome: "completed" });
         // From the beginning, for a rate is the difference to what was there before.
@@ -31,11 +57,10 @@ impl Default for Metrics {
         }
         // Events carry milliseconds, so that is where the buckets begin.
         let buckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
-        Self { outcomes, completed, duration: Histogram::new(buckets) }
+        let duration = HistogramWithExemplars::new(buckets.into_iter());
+        Self { outcomes, completed, duration, sampling }
     }
-}
 
-impl Metrics {
     /// Adds the metrics to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("sagas", "Checkouts decided, by outcome", self.outcomes.clone());
@@ -58,7 +83,11 @@ impl Metrics {
         if let Some(outcome) = outcome {
             self.outcomes.get_or_create(&Outcome { outcome }).inc();
         }
-        self.duration.observe(now.since(Timestamp(checkout.started_at_ms)).as_secs_f64());
+        let took = now.since(Timestamp(checkout.started_at_ms));
+        let is_traced =
+            outcome.is_some() || took >= self.sampling.slow || checkout.trace().is_in_share(self.sampling.share);
+        let exemplar = is_traced.then(|| Trace { trace_id: checkout.trace().to_string() });
+        self.duration.observe(took.as_secs_f64(), exemplar, None);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use contract::{
-    Amount, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason, RequestName,
-    Service, Shortage, UserId,
+    Amount, CallerSpan, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason,
+    RequestName, Service, Shortage, UserId,
 };
 use saga::{
     Deadline, Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step, Timestamp,
@@ -78,6 +78,9 @@ pub enum Command {
         /// What the request is called, for the log.
         #[n(3)]
         request: Option<RequestName>,
+        /// The trace that it belongs to, where that is not its own.
+        #[n(4)]
+        caller: Option<CallerSpan>,
     },
 }
 
@@ -87,9 +90,12 @@ impl Command {
     #[must_use]
     pub fn asked_anew(&self, reply: &Reply) -> Option<Self> {
         match (self, reply) {
-            (Self::Checkout { order, attempt, request, .. }, Reply::Late { floor, may_be_paid: false }) => {
-                let (order, asked, request) = (order.clone(), floor.saturating_add(1), request.clone());
-                Some(Self::Checkout { order, attempt: *attempt, asked, request })
+            (this @ Self::Checkout { .. }, Reply::Late { floor, may_be_paid: false }) => {
+                let mut anew = this.clone();
+                if let Self::Checkout { asked, .. } = &mut anew {
+                    *asked = floor.saturating_add(1);
+                }
+                Some(anew)
             }
             _ => None,
         }
@@ -281,6 +287,14 @@ impl Participant for Orders {
     }
 }
 
+/// Where a checkout comes from.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    request: RequestId,
+    name: Option<&'a RequestName>,
+    caller: Option<CallerSpan>,
+}
+
 impl Orders {
     fn command(&self, step: &mut Step<'_, Self>, request: RequestId, command: &Command) -> Result<(), Missing> {
         let reply = match command {
@@ -294,8 +308,9 @@ impl Orders {
                 None => Reply::Unknown(order.clone()),
             },
             Command::AddItem { order, item, quantity, price } => add_item(step, order, item, *quantity, *price)?,
-            Command::Checkout { order, attempt, asked, request: name } => {
-                match self.begin(step, (request, name.as_ref()), order, *attempt, *asked)? {
+            Command::Checkout { order, attempt, asked, request: name, caller } => {
+                let from = Origin { request, name: name.as_ref(), caller: *caller };
+                match self.begin(step, from, order, *attempt, *asked)? {
                     Some(reply) => reply,
                     None => return Ok(()),
                 }
@@ -309,7 +324,7 @@ impl Orders {
     fn begin(
         &self,
         step: &mut Step<'_, Self>,
-        (request, name): (RequestId, Option<&RequestName>),
+        from: Origin<'_>,
         order: &OrderId,
         attempt: CheckoutId,
         asked: u64,
@@ -321,7 +336,7 @@ impl Orders {
         match found.stage {
             Stage::Paid => return Ok(Some(Reply::Done)),
             Stage::InCheckout(_) => {
-                found.volatile().waiting.push((request, asked));
+                found.volatile().waiting.push((from.request, asked));
                 return Ok(None);
             }
             Stage::Open => {}
@@ -346,12 +361,13 @@ impl Orders {
             lines,
             started_at_ms: now.0,
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
-            request: name.cloned(),
+            request: from.name.cloned(),
+            caller: from.caller,
         });
         found.attempts += 1;
         found.asked = asked;
         found.stage = Stage::InCheckout(checkout.clone());
-        found.waiting.push((request, asked));
+        found.waiting.push((from.request, asked));
         step.emit(Event::CheckoutStarted(checkout));
         Ok(None)
     }

@@ -9,9 +9,14 @@ use api::{
     problems::{AMOUNT_TOO_LARGE, BUSY, NOT_ENOUGH_CREDIT, OUT_OF_STOCK},
     schema,
 };
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use contract::{
-    Amount, CheckoutId, Id, ItemId, Line, OrderId, Quantity, Queries, QueryError, Reason, RequestName, UserId,
+    Amount, CallerSpan, CheckoutId, Id, ItemId, Line, OrderId, Quantity, Queries, QueryError, Reason, RequestName,
+    SpanId, TraceId, UserId,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use saga::{Clock, Handle, Partition, SystemClock};
@@ -19,7 +24,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Idempotency, Path, Problem,
+    Idempotency, Path, Problem, TraceParent, Traced,
     bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
     call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, OutcomeUnknown, PaymentRequired},
@@ -172,27 +177,56 @@ async fn add_item(
 async fn checkout(
     State(desk): State<Arc<Desk>>,
     Path(order): Path<OrderId>,
+    Traced(parent): Traced,
+    key: Idempotency,
+) -> Response {
+    let attempt = CheckoutId::from_random(key.shared_number().unwrap_or_else(rand::random));
+    let caller = caller_of(parent, &key);
+    let trace = caller.map_or_else(|| attempt.trace(), |caller| caller.trace);
+    let outcome = check_out(&desk, order, (attempt, caller, trace), key).await;
+    let answer = outcome.map_err(|problem| problem.with("trace_id", trace.to_string())).into_response();
+    if web::is_replayed() {
+        // The span is another request's, whose name is not known.
+        return answer;
+    }
+    let (trace, span) = (u128::from_be_bytes(trace.to_bytes()), u64::from_be_bytes(attempt.span().to_bytes()));
+    TraceParent { trace, span, flags: parent.map_or(0, |parent| parent.flags) }.on(answer)
+}
+
+/// The trace that a checkout belongs to, where that does not follow from the name of its attempt: that is another one with every
+/// request, also of those that repeat a client's own key.
+fn caller_of(parent: Option<TraceParent>, key: &Idempotency) -> Option<CallerSpan> {
+    match parent {
+        Some(parent) => Some(CallerSpan { trace: TraceId::new(parent.trace)?, span: SpanId::new(parent.span) }),
+        None if key.shared_number().is_some() => None,
+        None => Some(CallerSpan { trace: TraceId::new(key.number()?)?, span: None }),
+    }
+}
+
+async fn check_out(
+    desk: &Desk,
+    order: OrderId,
+    (attempt, caller, trace): (CheckoutId, Option<CallerSpan>, TraceId),
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
     let began = Instant::now();
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
-    let shared = key.shared_number();
-    let attempt = CheckoutId::from_random(shared.unwrap_or_else(rand::random));
+    let is_shared = key.shared_number().is_some();
     let asked = key.since().unwrap_or_else(|| SystemClock.now().0);
     let request = web::RequestName::current().and_then(|name| RequestName::new(name.as_str()));
-    let mut command = Command::Checkout { order: order.clone(), attempt, asked, request: request.clone() };
+    let mut command = Command::Checkout { order: order.clone(), attempt, asked, request: request.clone(), caller };
     let asking = async {
         loop {
             let reply = call(&desk.handle, partition, command.clone(), key.clone(), None).await?;
             match command.asked_anew(&reply) {
                 // Whoever made the key may have sent copies elsewhere, and been answered.
-                Some(anew) if shared.is_none() => command = anew,
+                Some(anew) if !is_shared => command = anew,
                 _ => return Ok(reply),
             }
         }
     };
     let outcome = tokio::time::timeout(desk.checkout_wait, asking).await;
-    desk.log.answered(&order, request.as_ref(), matches!(outcome, Ok(Ok(Reply::Done))), began.elapsed());
+    desk.log.answered(&order, (request.as_ref(), trace), matches!(outcome, Ok(Ok(Reply::Done))), began.elapsed());
     match outcome {
         Ok(Ok(Reply::Done)) => Ok("Checkout successful"),
         Ok(Ok(refused)) => Err(problem(refused, &order)),

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 
 use contract::{
-    Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, Shortage,
-    Station, UserId, Wait,
+    Amount, CallerSpan, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason,
+    Shortage, SpanId, Station, TraceId, UserId, Wait,
 };
 use order::{Order, Reply, Stage};
 use saga::{
@@ -30,6 +30,7 @@ fn checkout() -> Checkout {
         started_at_ms: 1_700_000_000_000,
         timeout_ms: 5_000,
         request: None,
+        caller: None,
     })
 }
 
@@ -61,7 +62,10 @@ fn events_are_read_or_refused() {
     let shortage = Some(Shortage::new(70_000, 69_999));
     let wait = Wait::new(70_000, 3, 12);
     let (items, users) = (vec![item("0"), item("an-item")], vec![checkout().user.clone()]);
+    let caller =
+        TraceId::new(u128::MAX / 3).zip(SpanId::new(7)).map(|(trace, span)| CallerSpan { trace, span: Some(span) });
     let others = [
+        Event::CheckoutStarted(CheckoutData { caller, ..checkout().deref().clone() }.into()),
         Event::CheckoutStarted(checkout()),
         Event::CheckoutCompleted(checkout()),
         Event::StockReserved(checkout(), station),

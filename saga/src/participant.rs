@@ -208,6 +208,12 @@ pub trait Participant: Send + Sync + Sized + 'static {
         let _ = (own, now);
     }
 
+    /// Told, as an observer, of every event that it has consumed, once that is committed: once, but for those whose commit's outcome
+    /// was seen by another process only. For what leaves the process; nothing may depend on it.
+    fn heard(&self, event: &Self::Event, origin: Origin<'_>) {
+        let _ = (event, origin);
+    }
+
     /// Whether a command may be carried out again. A request that was sent to another replica and got no answer is asked
     /// again: as it is where that does no harm, under a key of the engine's own where it would.
     fn repeatability(command: &Self::Command) -> Repeatability {

@@ -24,6 +24,7 @@ mod replica;
 mod services;
 mod shop;
 mod store;
+mod trace_options;
 mod vitals;
 
 use std::{io, thread};

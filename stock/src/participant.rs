@@ -340,6 +340,7 @@ mod tests {
             started_at_ms: 0,
             timeout_ms: 5000,
             request: None,
+            caller: None,
         };
         let event = Event::CheckoutStarted(checkout.into());
         for partition in 0..3 {

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod binary;
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod damage;
 pub mod exposition;
 pub mod fixture;

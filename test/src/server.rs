@@ -105,7 +105,7 @@ impl Settings {
         command.args(&self.arguments);
         // What the person who runs the tests has set for a server of their own must not reach this one.
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("SAGAMART_") {
+            if ["SAGAMART_", "OTEL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
                 command.env_remove(name);
             }
         }

@@ -59,7 +59,8 @@ fn older(openmetrics: &str) -> String {
             // The older format has neither units nor an end.
             (Some("#"), ..) => {}
             _ => {
-                older += line;
+                // Nor exemplars: nothing else has this between its value and its end.
+                older += line.split_once(" # {").map_or(line, |(sample, _)| sample);
                 older.push('\n');
             }
         }

@@ -45,6 +45,12 @@ pub(crate) fn note_replayed() {
     let _ = IS_REPLAYED.try_with(|is_replayed| is_replayed.set(true));
 }
 
+/// Whether the reply to the request that this task handles was remembered.
+#[must_use]
+pub fn is_replayed() -> bool {
+    IS_REPLAYED.try_with(Cell::get).unwrap_or_default()
+}
+
 /// Believes what a gateway says of a key only if there is one, since anybody can say it; and tells on the reply to a
 /// request with a key whether it was given before.
 pub(crate) async fn layer(behind_gateway: bool, mut request: Request, next: Next) -> Response {
@@ -105,6 +111,12 @@ impl Idempotency {
     pub fn shared_number(&self) -> Option<u128> {
         let key = self.0.as_ref().filter(|key| key.retention.is_some())?;
         Some(xxh3_128(key.key.as_bytes()))
+    }
+
+    /// A number that all requests under one key share, whoever made it.
+    #[must_use]
+    pub fn number(&self) -> Option<u128> {
+        self.0.as_ref().map(|key| xxh3_128(key.key.as_bytes()))
     }
 
     /// When the request was first asked, in milliseconds since 1970, where whoever sends its copies says so.

@@ -26,11 +26,13 @@ mod readiness;
 mod request_name;
 pub mod server;
 mod site;
+mod trace_parent;
 
 pub use dialect::Dialect;
-pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey};
+pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey, is_replayed};
 pub use path::Path;
 pub use problem::Problem;
 pub use readiness::{Readiness, Report};
 pub use request_name::{REQUEST_NAME_CHARS_MAX, RequestName};
 pub use site::Site;
+pub use trace_parent::{TraceParent, Traced};

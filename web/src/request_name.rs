@@ -8,12 +8,9 @@
 
 use std::{fmt, future::Future};
 
-use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue},
-    response::Response,
-};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use smol_str::SmolStr;
-use tokio::task_local;
+use tokio::{task::futures::TaskLocalFuture, task_local};
 
 #[cfg(test)]
 mod tests;
@@ -79,12 +76,10 @@ impl RequestName {
         value.to_str().ok().map(|text| Self(SmolStr::new(text)))
     }
 
-    /// Carries `answering` out as the answer to the request of this name, and writes the name on the reply.
-    pub(crate) async fn answer(self, answering: impl Future<Output = Response>) -> Response {
-        let header = self.header();
-        let mut response = CURRENT.scope(self, answering).await;
-        response.headers_mut().insert(&HEADER, header);
-        response
+    /// Makes `answering` the answer to the request of this name.
+    #[inline]
+    pub(crate) fn scope<F: Future>(self, answering: F) -> TaskLocalFuture<Self, F> {
+        CURRENT.scope(self, answering)
     }
 
     /// The same where nobody waits.
@@ -92,7 +87,8 @@ impl RequestName {
         CURRENT.sync_scope(self.clone(), || answer(&self))
     }
 
-    fn header(&self) -> HeaderValue {
+    /// What the reply says.
+    pub(crate) fn header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.0).expect("visible ASCII characters are a header's value")
     }
 }

@@ -39,7 +39,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{Problem, RequestName};
+use crate::{Problem, RequestName, request_name};
 
 mod acceptor;
 mod activity;
@@ -307,7 +307,9 @@ impl Server {
 
     async fn respond(&self, request: Request<Incoming>, activity: &Activity) -> Result<Response, Infallible> {
         let name = RequestName::of(request.headers());
-        let answering = async {
+        let header = name.header();
+        // Where it is made, it stays: to move what answers a request takes longer than to name it.
+        let answering = name.scope(async {
             match request::checked(request, self.settings.body_bytes_max).await {
                 Ok(request) => {
                     let _running = Running::begin(&self.running, activity);
@@ -319,8 +321,10 @@ impl Server {
                     request::closing(problem)
                 }
             }
-        };
-        Ok(name.answer(answering).await)
+        });
+        let mut response = answering.await;
+        response.headers_mut().insert(&request_name::HEADER, header);
+        Ok(response)
     }
 }
 

@@ -90,7 +90,8 @@ fn libc() -> Result<Libc> {
 /// Returns where the program is.
 fn build(workspace: &Workspace, libc: Libc) -> Result<PathBuf> {
     let target = libc.target();
-    let mut build = workspace.cargo(&["build", "--locked", "--profile", "dist", "--package", "sagamart"]);
+    let mut build =
+        workspace.cargo(&["build", "--locked", "--profile", "dist", "--package", "sagamart", "--features", "tools"]);
     build.args(["--bin", "sagamart", "--target", &target]);
     if libc == Libc::Glibc {
         build.env("RUSTFLAGS", "-C target-feature=+crt-static");

@@ -47,6 +47,7 @@ const LAYERS: &[Layer] = &[
     layer("sagamart-stock", &SERVICE, MEMORY),
     layer("sagamart-payment", &SERVICE, MEMORY),
     layer("sagamart-observer", &SERVICE, MEMORY),
+    layer("sagamart-traces", &["saga", "sagamart-contract", "sagamart-observer"], &[]),
     layer("sagamart-referee", &[], &[]),
     layer("sagamart-bench", &["sagamart-referee"], &[]),
     // It drives the services' steps, and needs neither their routes nor a store's disk.
@@ -67,6 +68,7 @@ const LAYERS: &[Layer] = &[
             "sagamart-stock",
             "sagamart-payment",
             "sagamart-observer",
+            "sagamart-traces",
             "sagamart-bench",
             "sagamart-simulator",
         ],

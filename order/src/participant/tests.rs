@@ -26,6 +26,7 @@ fn checkout(request: u128) -> Command {
         attempt: CheckoutId::from_random(request),
         asked: request as u64,
         request: None,
+        caller: None,
     }
 }
 
@@ -180,7 +181,13 @@ fn no_refusal_leaves_anything_to_commit() {
     refuse(&mut orders, &add_one(other()), "unknown");
     refuse(
         &mut orders,
-        &Command::Checkout { order: other(), attempt: CheckoutId::from_random(1), asked: 1, request: None },
+        &Command::Checkout {
+            order: other(),
+            attempt: CheckoutId::from_random(1),
+            asked: 1,
+            request: None,
+            caller: None,
+        },
         "unknown",
     );
     refuse(&mut orders, &add(order(), quantity(Amount::MAX.get()), amount(1)), "too large");
@@ -280,7 +287,7 @@ fn whoever_joined_an_attempt_that_was_refused_begins_none_by_a_late_copy() {
 fn the_decision_knows_what_the_request_is_called_though_the_vote_does_not() {
     let (mut orders, name) = (shop(), RequestName::new("of-the-client"));
     let Command::Checkout { order, attempt, asked, .. } = checkout(7) else { panic!("a checkout") };
-    let command = Command::Checkout { order, attempt, asked, request: name.clone() };
+    let command = Command::Checkout { order, attempt, asked, request: name.clone(), caller: None };
     let outcome = orders.step(Input::Command { request: RequestId(1), command: &command }, NOW);
     let [Event::CheckoutStarted(started)] = outcome.events.as_slice() else { panic!("{outcome:?}") };
     // As another process tells of it.

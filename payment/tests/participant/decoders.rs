@@ -23,6 +23,7 @@ fn records_are_read_or_refused() {
         started_at_ms: 1,
         timeout_ms: 5_000,
         request: None,
+        caller: None,
     });
     let claims = || vec![Claim::new(user(), 3)];
     let records = [

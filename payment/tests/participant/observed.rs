@@ -35,6 +35,7 @@ fn checkout(number: u128, cost: u64) -> Checkout {
         started_at_ms: 0,
         timeout_ms: 5000,
         request: None,
+        caller: None,
     })
 }
 

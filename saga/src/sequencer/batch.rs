@@ -76,6 +76,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
             match result {
                 Ok(()) => {
                     self.store_healthy();
+                    self.tell_heard(&batch);
                     self.state.evict(self.env.settings.records_in_memory_max);
                     return Ok(());
                 }
@@ -94,7 +95,18 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         }
     }
 
+    /// Tells an observer what was committed.
+    fn tell_heard(&self, batch: &Batch<P>) {
+        for (delivery, after) in batch.deliveries.iter().zip(&self.state.heard_after) {
+            let log = self.neighbours.log(delivery.source);
+            for (number, event) in delivery.events.iter().filter(|(number, _)| number > after) {
+                self.env.participant.heard(&event.event, Origin { log, number: *number, at: event.at });
+            }
+        }
+    }
+
     async fn run_steps(&mut self, batch: &Batch<P>) -> store::Result<()> {
+        self.state.heard_after.clear();
         if let Err(error) = self.prefetch(batch).await {
             // One record that cannot be read must not keep the others: each step loads what it needs by itself.
             self.excuse(error).await?;
@@ -126,6 +138,11 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
     /// Applies the events that were not applied before. A delivery that does not connect is left for the log.
     async fn consume(&mut self, delivery: &Delivery<P::Event>) -> store::Result<()> {
         let cursor = self.neighbours.cursor(delivery.source);
+        if P::IS_OBSERVER {
+            // Nothing of one that does not connect, or that the log was trimmed before.
+            let is_left = delivery.from > cursor || matches!(delivery.fault, Some(Fault::Trimmed(_)));
+            self.state.heard_after.push(if is_left { u64::MAX } else { cursor });
+        }
         if delivery.from > cursor {
             return Ok(());
         }

@@ -35,6 +35,8 @@ pub(super) struct State<P: Participant> {
     /// Of the batch that is being run, as are `answers`.
     pub(super) effects: Effects<P>,
     pub(super) answers: Answers<P::Reply>,
+    /// Of an observer: after which number the events of each delivery of the batch are new.
+    pub(super) heard_after: Vec<u64>,
     pub(super) timers: Timers<P::Key>,
     pub(super) calendar: Calendar,
     /// The time, in whole seconds since the process looks after partitions.
@@ -54,6 +56,7 @@ impl<P: Participant> State<P> {
             own: View::new(false, hash_seed),
             effects: Effects::default(),
             answers: Vec::new(),
+            heard_after: Vec::new(),
             timers: Timers::new(hash_seed),
             calendar: Calendar::default(),
             seconds: 0,

@@ -1,6 +1,12 @@
 //! Observers see every event with its time and place; nobody waits for one that is slow, and what it missed it is told.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::common::{
     PARTITIONS, Town, audit, balances,
@@ -19,6 +25,7 @@ struct Watched {
     town: Town,
     watcher: Handle<Watcher>,
     watching: Running,
+    heard: Arc<AtomicU64>,
 }
 
 /// The town, and a watcher over a database of its own.
@@ -29,10 +36,11 @@ fn watched(databases: [&MemoryDatabase; 2]) -> Watched {
     let mut market = Choreography::new(settings, metrics.clone());
     let [town, watching] = databases;
     let (bank, clerk) = (market.add(Bank, town.open("bank"), PARTITIONS), market.add(Clerk, town.open("clerk"), 2));
-    let watcher = market.add(Watcher, watching.open("watcher"), 1);
+    let heard = Arc::default();
+    let watcher = market.add(Watcher { heard: Arc::clone(&heard) }, watching.open("watcher"), 1);
     let services = market.start().expect("all are there").split();
     let [bank_runs, clerk_runs, watching] = services.try_into().expect("three services");
-    Watched { town: Town { bank, clerk, bank_runs, clerk_runs, metrics }, watcher, watching }
+    Watched { town: Town { bank, clerk, bank_runs, clerk_runs, metrics }, watcher, watching, heard }
 }
 
 impl Watched {
@@ -46,6 +54,11 @@ impl Watched {
 
     async fn seen(&self) -> Seen {
         self.watcher.call(0, (), CallOptions::default()).await.expect("it answers")
+    }
+
+    /// How many events it was told of once they were committed.
+    fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     async fn stop(self) {
@@ -69,6 +82,7 @@ async fn an_observer_sees_every_event_once_with_its_time_and_place() {
     assert!(seen.events > 100, "{seen:?}");
     assert_eq!((seen.missed, seen.undated, last_numbers(&seen)), (0, 0, seen.events));
     assert_eq!(seen.last.len(), usize::from(PARTITIONS) + 2, "of every log");
+    assert_eq!(watched.heard(), seen.events, "and is told of each once it is committed");
     for index in 0..12 {
         assert!(matches!(call(&watched.town.bank, audit(&format!("late-{index}"))).await, Ok(Reply::Audited(_))));
     }
@@ -101,12 +115,14 @@ async fn nobody_waits_for_an_observer_whose_database_is_away_and_it_is_told_what
     open_accounts(&watched.town.bank, 6, 100).await;
     watched.live(2).await;
     pass(2000).await;
+    let heard = watched.heard();
     history.set_fault_plan(|_| Fault::fail_before("it is away"));
     watched.live(100).await;
     pass(5000).await;
     assert!(watched.town.bank_runs.health().reasons().is_empty());
     assert_eq!(watched.watching.health().reasons(), Vec::<String>::new(), "no reason to send requests elsewhere");
     assert!(!watched.watching.health().limits().is_empty(), "but it is said");
+    assert_eq!(watched.heard(), heard, "nothing more is committed, however often it is tried");
     let most = usize::from(PARTITIONS) * (usize::try_from(LAG_MAX).expect("few") + 1);
     let kept = kept_events(&database.open("bank"), PARTITIONS).await;
     assert!(kept <= most && kept >= usize::try_from(LAG_MAX).expect("few"), "{kept} events are kept for it");
@@ -115,6 +131,7 @@ async fn nobody_waits_for_an_observer_whose_database_is_away_and_it_is_told_what
     let seen = watched.seen().await;
     assert!(seen.missed > 50, "{seen:?}");
     assert_eq!(seen.events + seen.missed, last_numbers(&seen));
+    assert_eq!(watched.heard(), seen.events);
     assert_eq!(balances(&watched.town.bank, 6).await, [100; 6]);
     assert!(matches!(call(&watched.town.bank, audit("another")).await, Ok(Reply::Audited(_))));
     pass(2000).await;

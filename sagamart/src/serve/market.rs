@@ -11,7 +11,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contract::{Amount, Answer, ItemId, Queries, UserId};
-use observer::{Observer, Retention};
+use observer::Observer;
 use order::Orders;
 use payment::{Payment, PaymentQueries};
 use prometheus_client::registry::Registry;
@@ -30,11 +30,11 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
     stores: impl Fn(&'static str, Partition) -> Result<S, E>,
     partitions: Partition,
     settings: &Settings,
-    (checkout_timeout, log): (Duration, order::Log),
-    history: Option<Retention>,
+    (checkout_timeout, log, sampling): (Duration, order::Log, order::Sampling),
+    history: Option<Observer>,
     registry: &mut Registry,
 ) -> Result<Market, E> {
-    let (metrics, checkouts) = (Metrics::default(), order::Metrics::default());
+    let (metrics, checkouts) = (Metrics::default(), order::Metrics::new(sampling));
     metrics.register(registry);
     checkouts.register(registry);
     let mut market = Choreography::new(settings.clone(), metrics);
@@ -44,7 +44,7 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
     let stock = market.add(Stock::default(), stores(Stock::NAME, partitions)?, partitions);
     let payment = market.add(Payment::default(), stores(Payment::NAME, partitions)?, partitions);
     let history = match history {
-        Some(retention) => Some(market.add(Observer { retention }, stores(Observer::NAME, 1)?, 1)),
+        Some(history) => Some(market.add(history, stores(Observer::NAME, 1)?, 1)),
         None => None,
     };
 

@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Arg, Args, builder::ArgPredicate, value_parser};
 use contract::Service;
+use order::Sampling;
 use saga::{Partition, Settings};
 use tokio::net::lookup_host;
 
@@ -19,6 +20,7 @@ use super::{
     listen::ListenAddress,
     services::Role,
     store::{StoreAddress, StoreOptions},
+    trace_options::TraceOptions,
 };
 
 /// What every command that serves can be told.
@@ -83,6 +85,9 @@ pub(crate) struct ServeOptions {
     threads: Option<u16>,
 
     #[command(flatten)]
+    pub(crate) traces: TraceOptions,
+
+    #[command(flatten)]
     http: HttpOptions,
 }
 
@@ -102,6 +107,11 @@ impl ServeOptions {
 
     pub(crate) fn slow_checkout(&self) -> Duration {
         self.slow_checkout
+    }
+
+    /// Which checkouts traces are sent of.
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling { share: self.traces.share(), slow: self.slow_checkout }
     }
 
     pub(crate) fn drain_notice(&self) -> Duration {
@@ -305,6 +315,9 @@ impl ReplicaOptions {
                 _ => continue,
             };
             return Err(Error::Options(wrong));
+        }
+        if let Role::Service(_) = role {
+            self.serve.traces.check_unused(name)?;
         }
         self.serve.store.check()
     }

@@ -127,7 +127,7 @@ async fn open_patiently(options: RedisOptions, health: &StoreHealth) -> Result<R
 impl Replica {
     async fn serve(mut self, store: AnyStore) -> Result<(), Error> {
         let members = store.clone();
-        let (metrics, checkouts) = (Metrics::default(), order::Metrics::default());
+        let (metrics, checkouts) = (Metrics::default(), order::Metrics::new(self.options.serve.sampling()));
         metrics.register(self.host.registry());
         let checkout_timeout = self.options.serve.checkout_timeout();
         let (settings, partitions, waits) = (self.options.serve.engine(), self.options.partitions(), Waits::default());
@@ -161,7 +161,9 @@ impl Replica {
                 self.start(node, routes, members).await
             }
             Role::Observer(retention) => {
-                let observer = Observer { retention };
+                let (sampling, threads) = (self.options.serve.sampling(), tokio::runtime::Handle::current());
+                let witness = self.options.serve.traces.begin(sampling, self.host.registry(), &threads)?;
+                let observer = Observer { retention, witness };
                 let partitions = self.role.partitions(partitions);
                 let mut node = self.node(saga::Service::new(observer, store, partitions, settings, metrics));
                 let _: Handle<Orders> = self.peer(&mut node);

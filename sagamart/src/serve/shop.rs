@@ -6,6 +6,7 @@ use std::{
 };
 
 use contract::Service;
+use observer::Observer;
 use saga::Partition;
 use store_embedded::Embedded;
 use tokio::runtime;
@@ -60,6 +61,21 @@ fn partitions_of(options: &ServeOptions, database: &Embedded) -> Partition {
     options.partitions.or(stored.map(|(_, partitions)| partitions)).unwrap_or_else(half_the_processors)
 }
 
+/// Who keeps the history, if there is to be one.
+fn observer_of(
+    options: &ServeOptions,
+    history: &HistoryOptions,
+    host: &mut Host,
+    threads: &runtime::Handle,
+) -> Result<Option<Observer>, Error> {
+    let Some(retention) = history.retention() else {
+        options.traces.check_unused("a shop without a history (--history-hours 0)")?;
+        return Ok(None);
+    };
+    let witness = options.traces.begin(options.sampling(), host.registry(), threads)?;
+    Ok(Some(Observer { retention, witness }))
+}
+
 async fn serve(
     options: &ServeOptions,
     history: HistoryOptions,
@@ -69,10 +85,12 @@ async fn serve(
     partitions: Partition,
 ) -> Result<(), Error> {
     host.store.told_by(|| None);
-    let checkouts = (options.checkout_timeout(), order::Log::new(options.slow_checkout()));
-    let (settings, retention) = (options.engine(), history.retention());
+    let log = order::Log::new(options.slow_checkout());
+    let checkouts = (options.checkout_timeout(), log, options.sampling());
+    let settings = options.engine();
+    let history_kept = observer_of(options, &history, &mut host, observer)?;
     let Market { running: market, routes, history: admin } =
-        market::start([engine, observer], store, partitions, &settings, checkouts, retention, host.registry())?;
+        market::start([engine, observer], store, partitions, &settings, checkouts, history_kept, host.registry())?;
     let has_history = admin.is_some();
     let operated = operators::router(market.inspection(), options.store.durability());
     let operated = admin.unwrap_or_default().merge(operated);

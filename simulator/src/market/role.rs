@@ -182,7 +182,7 @@ impl Role for Orders {
                 let count = if setup.plan.mutant == Some(Mutant::ReusesAttempt) { made } else { 0 };
                 let attempt = attempt(operation).after_attempts(count);
                 // By clocks that agree with no order of arrival.
-                order::Command::Checkout { order, attempt, asked: operation as u64 + 1, request: None }
+                order::Command::Checkout { order, attempt, asked: operation as u64 + 1, request: None, caller: None }
             }
             Operation::RenewOrder { order } => {
                 let new = order::NewOrder {

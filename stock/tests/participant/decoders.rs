@@ -21,6 +21,7 @@ fn checkout() -> Checkout {
         started_at_ms: 1,
         timeout_ms: 5_000,
         request: None,
+        caller: None,
     })
 }
 

@@ -37,6 +37,7 @@ fn checkout(number: u128, units: u64) -> Checkout {
         started_at_ms: 0,
         timeout_ms: 5000,
         request: None,
+        caller: None,
     })
 }
 

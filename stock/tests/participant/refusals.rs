@@ -50,6 +50,7 @@ fn checkout(number: u128) -> Checkout {
         started_at_ms: 0,
         timeout_ms: 5000,
         request: None,
+        caller: None,
     })
 }
 

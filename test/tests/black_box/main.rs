@@ -28,3 +28,4 @@ mod referee;
 mod refusals;
 mod request_names;
 mod starts;
+mod traces;

@@ -192,8 +192,10 @@ async fn metrics_are_well_formed_and_count_what_happened() {
     // Gauges are set at the engine's next tick, some milliseconds after the answer.
     let mut metrics = scraped(&fixture).await;
     for _ in 0..500 {
-        // Of each partition by itself.
-        if ["in_flight", "held"].iter().all(|which| metrics.sum(&format!("sagamart_sagas_{which}"), &[]) == Some(0.0)) {
+        // Of each partition by itself, and of the observer after all others.
+        let is_still =
+            ["in_flight", "held"].iter().all(|which| metrics.sum(&format!("sagamart_sagas_{which}"), &[]) == Some(0.0));
+        if is_still && metrics.sum("sagamart_partition_owned", &[]) == Some(7.0) {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -1,7 +1,12 @@
 //! A service that only watches: it counts what it saw of every log, and what it did not.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use saga::{
-    Destinations, Input, Missing, Participant, Partition, Record, Step,
+    Destinations, Input, Missing, Origin, Participant, Partition, Record, Step,
     minicbor::{self, Decode, Encode},
 };
 
@@ -10,8 +15,11 @@ use super::{
     bank::{Event, Name},
 };
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Watcher;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watcher {
+    /// How many events it was told of once they were committed.
+    pub(crate) heard: Arc<AtomicU64>,
+}
 
 /// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -77,6 +85,11 @@ impl Participant for Watcher {
 
     fn missed(&self, step: &mut Step<'_, Self>, events: u64) -> Result<(), Missing> {
         Self::edit(step, |seen, _, _| seen.missed += events)
+    }
+
+    fn heard(&self, _: &Event, origin: Origin<'_>) {
+        assert!(origin.number > 0 && origin.at.0 >= PausedClock::START);
+        self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
     fn destinations(_: &Event, _: Partition, to: &mut Destinations) {
