@@ -248,6 +248,7 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
         status.log_end.store(0, Ordering::Release);
         status.loaded.store(false, Ordering::Release);
         status.stand_still(None);
+        self.store_health.let_go(status, metrics);
         metrics.report(Report::default());
         status.tick(Report::default(), 0, 0);
         Ok(())

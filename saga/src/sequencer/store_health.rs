@@ -50,6 +50,15 @@ impl StoreHealth {
         }
     }
 
+    /// Another replica looks after the partition now: what the store does to it is that one's to say.
+    pub(super) fn let_go(&mut self, status: &Status, metrics: &PartitionMetrics) {
+        self.trouble.over(Instant::now());
+        self.unreadable_until = None;
+        status.recovered();
+        status.set_unreadable(None);
+        metrics.failing(false);
+    }
+
     /// The store works, but some records cannot be read.
     pub(super) fn unreadable(
         &mut self,

@@ -9,9 +9,10 @@ use std::{
 };
 
 use crate::common::bank::Reply;
+use crate::common::country::Country;
 use crate::common::{
-    Town, audit, balance, balances, call, database, deposit, open_accounts, pass, patient, settings, spawn_call,
-    transfer_around, wait_for,
+    Town, audit, balance, balances, call, database, deposit, metric, open_accounts, pass, patient, settings,
+    spawn_call, transfer_around, wait_for,
 };
 use saga::{
     CallOptions, Partition, Settings, Store,
@@ -193,5 +194,33 @@ async fn a_commit_that_arrives_after_it_was_given_up_is_applied_once() {
         pass(1000).await;
         assert_eq!(balance(&town.bank, "account").await, 30, "{delay:?}");
         town.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_went_to_another_replica_while_its_store_failed_is_not_held_against_the_first_one() {
+    let country = Country::new();
+    let _clerk = country.clerk(1).await;
+    let first = country.bank(2).await.recovered().await;
+    pass(3000).await;
+    country.bank.set_fault_plan(|operation| match operation.call.kind() {
+        Kind::Load | Kind::Commit => Fault::fail_before("no route"),
+        _ => Fault::none(),
+    });
+    let callers: Vec<_> = (0..6)
+        .map(|index| spawn_call(&first.handle, deposit(&format!("account-{index}"), 1), CallOptions::default()))
+        .collect();
+    pass(2000).await;
+    // They have waited long enough.
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(!first.node.health().reasons().is_empty());
+    // Of a lower number, so that it is given most of them.
+    let second = country.bank(1).await;
+    pass(5000).await;
+    country.bank.clear_faults();
+    pass(20_000).await;
+    for bank in [&first, &second] {
+        assert_eq!(bank.node.health().reasons(), Vec::<String>::new());
+        assert_eq!(metric(&bank.metrics, "partition_failing"), 0);
     }
 }
