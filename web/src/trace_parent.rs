@@ -16,6 +16,8 @@ static HEADER: HeaderName = HeaderName::from_static("traceparent");
 /// What version 00 has: 2 + 32 + 16 + 2 digits and the hyphens between them.
 const CHARS: usize = 55;
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// A span of a trace, as one program tells another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
@@ -51,9 +53,24 @@ impl TraceParent {
     /// Says it in a reply.
     #[must_use]
     pub fn on(self, mut response: Response) -> Response {
-        let value = HeaderValue::try_from(self.to_string()).expect("digits and hyphens are a header's value");
+        let value = HeaderValue::from_bytes(&self.text()).expect("digits and hyphens are a header's value");
         response.headers_mut().insert(&HEADER, value);
         response
+    }
+}
+
+impl TraceParent {
+    /// Without the formatter, and the buffer that it grows: every reply to a checkout has this.
+    fn text(self) -> [u8; CHARS] {
+        let mut text = [b'-'; CHARS];
+        let parts = [(0, 2, 0), (3, 32, self.trace), (36, 16, self.span.into()), (53, 2, self.flags.into())];
+        for (start, digits, mut bits) in parts {
+            for place in text.iter_mut().skip(start).take(digits).rev() {
+                *place = DIGITS.get((bits & 15) as usize).copied().unwrap_or_default();
+                bits >>= 4;
+            }
+        }
+        text
     }
 }
 
@@ -65,7 +82,7 @@ fn hex(text: &str) -> Option<u128> {
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, self.flags)
+        formatter.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
