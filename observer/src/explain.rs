@@ -69,7 +69,11 @@ async fn waiting(
     let mut holders = history.holders(account, story.at(happening)).await?;
     holders.retain(|order| *order != story.checkout.order);
     let before = if ahead == 0 { String::new() } else { format!(", {ahead} wait before it") };
-    let held = if holders.is_empty() { String::new() } else { format!("; held then by {}", orders(&holders)) };
+    // Somebody held it, or it would not have waited.
+    let held = match holders.as_slice() {
+        [] => "; who held it then is not in the history".to_owned(),
+        holders => format!("; held then by {}", orders(holders)),
+    };
     Ok(format!("wants {}, {} are free{before}{held}", wanted.get(), free.get()))
 }
 

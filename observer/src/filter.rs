@@ -46,13 +46,16 @@ pub struct Filter {
     /// When it began, in milliseconds since 1970: not before this.
     #[n(5)]
     pub since: Option<u64>,
-    /// And before this.
+    /// And before this; of those, the ones that were decided within a minute after it.
     #[n(6)]
     pub until: Option<u64>,
     /// How long it took, or is taking, in milliseconds: not less than this.
     #[n(7)]
     pub at_least_ms: Option<u64>,
 }
+
+/// How long a checkout may hold something, where those that held it at some time are looked for.
+pub(crate) const HELD_FOR_MS: u64 = 60_000;
 
 /// The names of all reasons.
 pub(crate) const REASONS: [&str; 6] =
@@ -82,6 +85,7 @@ impl Filter {
         };
         counts
             && self.since.is_none_or(|since| index.to >= since)
+            && self.until.is_none_or(|until| index.from <= until.saturating_add(HELD_FOR_MS))
             && self.at_least_ms.is_none_or(|least| index.slowest_ms >= least)
             && wanted(self.item.as_ref().map(|item| item.as_str()))
             && wanted(self.user.as_ref().map(|user| user.as_str()))

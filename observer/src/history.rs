@@ -7,10 +7,10 @@ use saga::Handle;
 use web::{Idempotency, Problem, call::call};
 
 use crate::{
-    filter::{Filter, State},
+    filter::{Filter, HELD_FOR_MS, State},
     page::{Story, What},
     participant::Observer,
-    query::{Account, Command, Cursor, Entry, Found, Placed, Reply, Row, Span},
+    query::{Account, Changes, Command, Cursor, Entry, Found, Placed, Reply, Span},
 };
 
 /// Who waits for the history is told after this long that it does not answer.
@@ -18,9 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Questions that one request may take: more than a whole history has pages for most, and few enough to end.
 const QUESTIONS_MAX: usize = 64;
-
-/// Checkouts that may have held something when another one wanted it: those that began so long before, at most.
-const HELD_FOR_MS: u64 = 60_000;
 
 /// The history.
 #[derive(Clone, Debug)]
@@ -88,24 +85,30 @@ impl History {
     ///
     /// # Errors
     /// The history does not answer.
-    pub async fn account(
+    pub async fn account(&self, account: &Account, after: Option<Cursor>, limit: u32) -> Result<Changes, Problem> {
+        self.account_until(account, None, after, limit).await
+    }
+
+    async fn account_until(
         &self,
         account: &Account,
-        mut after: Option<Cursor>,
+        until: Option<u64>,
+        after: Option<Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Row>, Option<Cursor>), Problem> {
-        let mut all: Vec<Row> = Vec::new();
+    ) -> Result<Changes, Problem> {
+        let mut all = Changes { next: after, ..Changes::default() };
         for _ in 0..QUESTIONS_MAX {
-            let left = limit - u32::try_from(all.len()).unwrap_or(limit).min(limit);
-            let command = Command::Account { account: account.clone(), after, limit: left };
-            let Reply::Account { rows, next } = self.ask(command).await? else { return another_kind() };
-            all.extend(rows);
-            after = next;
-            if next.is_none() || all.len() >= limit as usize {
+            let left = limit - u32::try_from(all.rows.len()).unwrap_or(limit).min(limit);
+            let command = Command::Account { account: account.clone(), after: all.next, limit: left, until };
+            let Reply::Account(some) = self.ask(command).await? else { return another_kind() };
+            all.rows.extend(some.rows);
+            all.next = some.next;
+            all.has_gap |= some.has_gap;
+            if all.next.is_none() || all.rows.len() >= limit as usize {
                 break;
             }
         }
-        Ok((all, after))
+        Ok(all)
     }
 
     /// What comes after a place, from where on to ask for more, and whether there is a gap in between.
@@ -130,7 +133,8 @@ impl History {
         }
     }
 
-    /// The orders of checkouts that held some of an account at a moment, as far as it is known.
+    /// The orders of checkouts that held some of an account at a moment, as far as it is known: none where that is not in the
+    /// history.
     ///
     /// # Errors
     /// The history does not answer.
@@ -167,8 +171,8 @@ impl History {
     /// # Errors
     /// The history does not answer.
     pub async fn takers(&self, account: &Account, before: u64) -> Result<Vec<(OrderId, u64)>, Problem> {
-        let (rows, _) = self.account(account, None, 200).await?;
-        let taken = rows.into_iter().filter(|row| row.at <= before).filter_map(|row| match row.found {
+        let changes = self.account_until(account, Some(before), None, 200).await?;
+        let taken = changes.rows.into_iter().filter_map(|row| match row.found {
             Found::Checkout(order, _) => Some((order, row.at)),
             Found::Change(..) => None,
         });

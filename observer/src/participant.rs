@@ -204,9 +204,8 @@ fn answer(step: &mut Step<'_, Observer>, request: RequestId, command: &Command) 
             let (stories, next) = search.order(order, *after)?;
             Reply::Order { stories, next }
         }
-        Command::Account { account, after, limit } => {
-            let (rows, next) = search.account(account, *after, *limit)?;
-            Reply::Account { rows, next }
+        Command::Account { account, after, limit, until } => {
+            Reply::Account(search.account(account, *until, *after, *limit)?)
         }
         Command::Events { after, limit } => {
             let (events, next, is_cut) = search.events(*after, *limit)?;

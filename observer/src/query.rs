@@ -117,6 +117,9 @@ pub enum Command {
         /// No more than so much.
         #[n(2)]
         limit: u32,
+        /// What happened up to this time only, in milliseconds since 1970.
+        #[n(3)]
+        until: Option<u64>,
     },
     /// Everything, in the order in which it was heard of.
     #[n(3)]
@@ -167,6 +170,20 @@ pub struct Row {
     /// What.
     #[n(2)]
     pub found: Found,
+}
+
+/// Some lines of a statement of account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Changes {
+    /// The last first.
+    #[n(0)]
+    pub rows: Vec<Row>,
+    /// Where there may be more.
+    #[n(1)]
+    pub next: Option<Cursor>,
+    /// Whether something was missed where they were looked for, which may have been changes.
+    #[n(2)]
+    pub has_gap: bool,
 }
 
 /// How far the history goes.
@@ -223,14 +240,7 @@ pub enum Reply {
     },
     /// To [`Command::Account`].
     #[n(2)]
-    Account {
-        /// The lines.
-        #[n(0)]
-        rows: Vec<Row>,
-        /// Where there may be more.
-        #[n(1)]
-        next: Option<Cursor>,
-    },
+    Account(#[n(0)] Changes),
     /// To [`Command::Events`].
     #[n(3)]
     Events {

@@ -113,7 +113,8 @@ struct Statement {
     /// The last change first.
     rows: Vec<ShownRow>,
     /// Whether all changes since it was created or set make what there is now; nothing where the history does not go back that
-    /// far, or the rest of it is still to be asked for.
+    /// far, where something was missed, where a bulk command set it while it was bought, or where the rest is still to be
+    /// asked for.
     adds_up: Option<bool>,
     /// The `cursor` with which to ask for more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -247,10 +248,13 @@ async fn statement(
     portion: Portion,
 ) -> Result<Json<Statement>, Problem> {
     let (after, mut running) = Running::from_cursor(portion.cursor.as_deref(), balance)?;
-    let (rows, next) = admin.history.account(account, after, limit(portion.limit)?).await?;
-    let rows = rows.iter().map(|row| ShownRow::of(row, running.next(row))).collect();
-    let next = next.map(|next| running.cursor(next));
-    Ok(Json(Statement { balance: balance.get(), rows, adds_up: running.adds_up, next }))
+    let changes = admin.history.account(account, after, limit(portion.limit)?).await?;
+    let rows = changes.rows.iter().map(|row| ShownRow::of(row, running.next(row))).collect();
+    if changes.has_gap {
+        running.note_gap();
+    }
+    let next = changes.next.map(|next| running.cursor(next));
+    Ok(Json(Statement { balance: balance.get(), rows, adds_up: running.adds_up(changes.next.is_none()), next }))
 }
 
 /// Says how far the history goes, what is counted, and what is missing.

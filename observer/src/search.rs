@@ -1,6 +1,6 @@
 //! Looking things up in the history.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use contract::{Checkout, CheckoutId, OrderId};
 use saga::{Missing, Participant, Step};
@@ -9,7 +9,7 @@ use crate::{
     filter::{Filter, State},
     index::Index,
     page::{Accounts, Page, Story, What},
-    query::{Account, Cursor, Entry, Found, Placed, Row, Span},
+    query::{Account, Changes, Cursor, Entry, Found, Placed, Row, Span},
     record::{HistoryKey, HistoryRecord, Tail, UndecidedRecord},
     undecided::{Place, SHARDS},
 };
@@ -150,34 +150,40 @@ where
         Ok((stories, next))
     }
 
-    /// What happened to an account, and where there may be more.
+    /// What happened to an account, up to some time or now, and where there may be more.
     pub(crate) fn account(
         &mut self,
         account: &Account,
+        until: Option<u64>,
         after: Option<Cursor>,
         limit: u32,
-    ) -> Result<(Vec<Row>, Option<Cursor>), Missing> {
+    ) -> Result<Changes, Missing> {
         let limit = capped(limit);
         let mut rows: Vec<Row> = Vec::new();
         let mut from = after.unwrap_or(self.end());
-        while let Some(number) = self.before(from, |index| index.may_have(account.id()))? {
+        let has_gap = Cell::new(!self.newest.gaps.is_empty());
+        let is_wanted = |index: &Index| {
+            has_gap.set(has_gap.get() || index.missed > 0);
+            until.is_none_or(|until| index.from <= until) && index.may_have(account.id())
+        };
+        while let Some(number) = self.before(from, is_wanted)? {
             if self.left == 0 {
-                return Ok((rows, Some(from)));
+                return Ok(Changes { rows, next: Some(from), has_gap: has_gap.get() });
             }
             let place_max = if number == from.page { from.place } else { u32::MAX };
             let mut found = self.look(number, |page| rows_of(page, number, account))?;
-            found.retain(|row| row.cursor.place < place_max);
+            found.retain(|row| row.cursor.place < place_max && until.is_none_or(|until| row.at <= until));
             found.sort_unstable_by_key(|row| std::cmp::Reverse(row.cursor));
             for row in found {
                 if rows.len() == limit {
                     let next = Cursor { place: row.cursor.place + 1, ..row.cursor };
-                    return Ok((rows, Some(next)));
+                    return Ok(Changes { rows, next: Some(next), has_gap: has_gap.get() });
                 }
                 rows.push(row);
             }
             from = Cursor { page: number, place: 0 };
         }
-        Ok((rows, None))
+        Ok(Changes { rows, next: None, has_gap: has_gap.get() })
     }
 
     /// What comes after a place, from where on to ask for more, and whether there is a gap in between.

@@ -93,13 +93,14 @@ impl Told {
     fn rows(&mut self, account: &Account, limit: u32) -> Vec<Row> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let Reply::Account { rows, next } = self.ask(Command::Account { account: account.clone(), after, limit })
+            let Reply::Account(some) =
+                self.ask(Command::Account { account: account.clone(), after, limit, until: None })
             else {
                 panic!("of another kind")
             };
-            all.extend(rows);
-            match next {
-                Some(_) => after = next,
+            all.extend(some.rows);
+            match some.next {
+                next @ Some(_) => after = next,
                 None => return all,
             }
         }
@@ -314,6 +315,32 @@ fn a_statement_of_account_has_every_change_and_every_purchase() {
         paid.len(),
         decided(&told).iter().filter(|(checkout, completed)| *completed && checkout.user == user(4)).count()
     );
+}
+
+#[test]
+fn what_was_taken_of_a_hot_item_long_ago_is_found_without_looking_at_what_came_after() {
+    let mut told = busy_shop(6, 20);
+    let hot = |number, at| checkout(number, 3, at);
+    let early = hot(100_000, told.now);
+    told.tell(Event::CheckoutStarted(early.clone()));
+    told.tell(Event::CheckoutCompleted(early.clone()));
+    let until = told.now;
+    // Far more pages of it than one question looks at.
+    for number in 100_001..130_000 {
+        let later = hot(number, told.now);
+        told.tell(Event::CheckoutCompleted(later));
+    }
+    let account = Account::Item(item(3));
+    let Reply::Account(changes) = told.ask(Command::Account { account, after: None, limit: 1, until: Some(until) })
+    else {
+        panic!("of another kind")
+    };
+    let taken = Found::Checkout(early.order.clone(), amount(2));
+    assert_eq!(changes.rows.iter().map(|row| &row.found).collect::<Vec<_>>(), [&taken]);
+    // Whoever waited for it then is asked for with the checkouts that ran then: 30 seconds later they are passed over.
+    let filter = Filter { item: Some(item(3)), until: Some(until), ..Filter::default() };
+    let shown = told.all(&filter, 1000);
+    assert_eq!(shown.first().map(|entry| entry.story.checkout.id), Some(early.id));
 }
 
 #[test]

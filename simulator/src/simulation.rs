@@ -11,12 +11,16 @@
 //!                    order database   stock database   payment database   lose tails, fill up, fail to flush
 //! ```
 //!
+//! An observer runs beside the services, or in processes of its own where they do, over a database of its own; the same
+//! faults strike it.
+//!
 //! Time is simulated: tokio's clock stands still while anything can be done, and jumps to the next timer when nothing can.
 //! All chance comes from the seed, so a run can be repeated exactly; its trace has a hash to show that it was.
 //!
 //! A run is made of *rounds*. In each, clients ask while faults strike (what is wrong at any time stops the run); then
 //! the faults end, everything has to be answered and come to rest in bounded time, and the books and the clients' answers
-//! have to be what one bookkeeper could have written, one operation at a time.
+//! have to be what one bookkeeper could have written, one operation at a time. The observer's history has to tell what was
+//! committed, no more, and no less than it says.
 
 mod client;
 mod climate;
@@ -25,8 +29,10 @@ mod desks;
 mod inspect;
 mod lock;
 mod network;
+mod observed;
 mod process;
 mod random;
+mod reading;
 mod replica;
 mod round;
 mod shrink;
@@ -46,9 +52,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 
 use climate::Climate;
 pub use climate::FaultKind;
+use site::Owner;
 use world::World;
-
-use crate::Service;
 
 /// What a run leaves out of what its seed says: how a failure is made smaller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +114,8 @@ pub const REACHABLE: &[&str] = &[
     "flush failed",
     "gap read from a log",
     "halted by a lost database",
+    "history agrees",
+    "history says what it missed",
     "hold committed",
     "hold released",
     "joined a running checkout",
@@ -218,8 +225,8 @@ impl Simulation {
         climate.replicas = climate.replicas.min(self.limits.replicas_max.unwrap_or(usize::MAX));
         let faults = climate.faults.keys().copied().collect();
         let world = Arc::new(World::new(self.seed, climate, keeps_story));
-        for service in Service::ALL {
-            tokio::spawn(weather::flush(Arc::clone(&world), service));
+        for owner in Owner::all() {
+            tokio::spawn(weather::flush(Arc::clone(&world), owner));
         }
         for replica in 0..world.replicas.len() {
             tokio::spawn(replica::supervisor::supervise(Arc::clone(&world), replica));
@@ -269,7 +276,9 @@ fn count_notes(world: &World) {
     if encode(&mut text, &registry).is_err() {
         world.breaks("the metrics cannot be written".to_owned());
     }
-    for line in text.lines() {
+    // The observer meets conflicts and failures of its own.
+    let of_observer = format!("service=\"{}\"", Owner::Observer);
+    for line in text.lines().filter(|line| !line.contains(&of_observer)) {
         let Some((name, count)) = line.rsplit_once(' ') else { continue };
         let Ok(count) = count.parse() else { continue };
         let event = match name {

@@ -53,7 +53,15 @@ const LAYERS: &[Layer] = &[
     // It drives the services' steps, and needs neither their routes nor a store's disk.
     layer(
         "sagamart-simulator",
-        &["saga", "saga-store-memory", "sagamart-contract", "sagamart-order", "sagamart-stock", "sagamart-payment"],
+        &[
+            "saga",
+            "saga-store-memory",
+            "sagamart-contract",
+            "sagamart-order",
+            "sagamart-stock",
+            "sagamart-payment",
+            "sagamart-observer",
+        ],
         &[],
     ),
     layer(

@@ -14,7 +14,7 @@ use super::{
     plot,
 };
 use crate::{
-    query::{Account, Row},
+    query::{Account, Changes, Row},
     shown::ShownRow,
     statement::Running,
     wanted::now,
@@ -63,7 +63,10 @@ fn known(answer: Result<Option<Amount>, QueryError>, unknown: impl Fn() -> Strin
 async fn show(console: &Console, account: &Account, balance: Amount, query: Queried) -> Result<Page, Failed> {
     let Query(From { cursor }) = query.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
     let (after, mut running) = Running::from_cursor(cursor.as_deref(), balance)?;
-    let (found, rest) = console.history.account(account, after, LOOKED_AT).await?;
+    let Changes { rows: found, next: rest, has_gap } = console.history.account(account, after, LOOKED_AT).await?;
+    if has_gap {
+        running.note_gap();
+    }
     let mut next = None;
     let mut rows: Vec<(&Row, Option<u64>)> = Vec::new();
     for row in &found {
@@ -84,7 +87,7 @@ async fn show(console: &Console, account: &Account, balance: Amount, query: Quer
     let body = html! {
         dl {
             div { dt { (name) " now, held by no checkout" } dd { (balance.get()) } }
-            div { dt { "Does it add up?" } dd { (verdict(running.adds_up, rest.is_some(), found.len())) } }
+            div { dt { "Does it add up?" } dd { (verdict(running.adds_up(rest.is_none()), rest.is_some(), found.len())) } }
             div { dt { "Checkouts" } dd { a href={ "/console/checkouts?" (by) "=" (account.id()) } { "of this " (by) } } }
         }
         (plot::steps(name, &points, until))
@@ -100,7 +103,7 @@ fn verdict(adds_up: Option<bool>, has_more: bool, looked_at: usize) -> Markup {
             Some(true) => { span.good { "yes" } ": all changes since it was created or set make what there is now" }
             Some(false) => { span.bad { "no" } ": what changed since it was created or set makes something else" }
             None if has_more => { "not known yet: " (looked_at) " changes were looked at, and there are more" }
-            None => "not known: the history does not go back to where it was created or set",
+            None => "not known: the history does not go back to where it was created, something was missed, or a bulk command set it",
         }
     }
 }

@@ -113,6 +113,10 @@ pub(crate) struct Climate {
     /// Writers of a partition, and commits whose fate is not known, that are told apart.
     pub(crate) writers_max: usize,
     pub(crate) doubts_max: usize,
+    /// Processes of the observer, where it has processes of its own.
+    pub(crate) observers: usize,
+    /// Events that a log keeps for an observer that does not come.
+    pub(crate) observer_lag_max: u64,
     pub(crate) tick: Duration,
     pub(crate) poll: Duration,
     /// The usual delays in milliseconds, at most.
@@ -147,12 +151,20 @@ impl Climate {
             cancelled_max: Random::new(seed, "memory", 0).pick(&[0, 1, 4]),
             writers_max: Random::new(seed, "memory", 1).pick(&[1, 2, 8]),
             doubts_max: Random::new(seed, "memory", 2).pick(&[1, 2, 32]),
+            observers: Random::new(seed, "observer", 0).pick(&[1, 2]),
+            observer_lag_max: Random::new(seed, "observer", 1).pick(&[3, 50_000, 50_000]),
             faults: faults(seed),
         }
     }
 
+    /// Processes of the services; those of the observer come after them.
     pub(crate) fn processes(&self) -> usize {
         if self.is_apart { 3 * self.replicas } else { self.replicas }
+    }
+
+    /// Processes in which nothing but the observer runs: none where it runs beside the services.
+    pub(crate) fn observing(&self) -> usize {
+        if self.is_apart { self.observers } else { 0 }
     }
 }
 

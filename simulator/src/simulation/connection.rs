@@ -13,8 +13,7 @@ use saga::{
 };
 use store_memory::{Kind, MemoryStore};
 
-use super::{climate::FaultKind, lock::lock, random::Random, replica::Cut, world::World};
-use crate::Service;
+use super::{climate::FaultKind, lock::lock, random::Random, replica::Cut, site::Owner, world::World};
 
 /// How long a client of a store waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
@@ -24,7 +23,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 pub(crate) struct Connection {
     world: Arc<World>,
     replica: usize,
-    service: Service,
+    owner: Owner,
     store: MemoryStore,
     random: Arc<Mutex<Random>>,
 }
@@ -47,9 +46,9 @@ enum Effect {
 }
 
 impl Connection {
-    pub(crate) fn new(world: &Arc<World>, replica: usize, service: Service, random: &Arc<Mutex<Random>>) -> Self {
-        let store = world.site(service).open();
-        Self { world: Arc::clone(world), replica, service, store, random: Arc::clone(random) }
+    pub(crate) fn new(world: &Arc<World>, replica: usize, owner: Owner, random: &Arc<Mutex<Random>>) -> Self {
+        let store = world.site(owner).open();
+        Self { world: Arc::clone(world), replica, owner, store, random: Arc::clone(random) }
     }
 
     fn fate(&self, kind: Kind) -> Fate {
@@ -62,10 +61,10 @@ impl Connection {
         let fails = random.in_thousand(world.rate(FaultKind::StoreFails));
         let doubtful = random.in_thousand(world.rate(FaultKind::CommitsDoubtful));
         let late = random.in_thousand(world.rate(FaultKind::CommitsLate));
-        let effect = match world.replicas[self.replica].cut_from(self.service) {
+        let effect = match world.replicas[self.replica].cut_from(self.owner) {
             Cut::Answers if may_doubt => Effect::Unanswered("no answer"),
             Cut::Requests | Cut::Answers => Effect::Lost("no route", ANSWER_TIMEOUT),
-            Cut::None if is_commit && world.site(self.service).is_full() => {
+            Cut::None if is_commit && world.site(self.owner).is_full() => {
                 Effect::Lost("the disk is full", Duration::ZERO)
             }
             Cut::None if fails => Effect::Lost("the connection broke", Duration::ZERO),
@@ -76,13 +75,20 @@ impl Connection {
         Fate { before, effect, after }
     }
 
+    /// Counts a rare event, which is to be reached with a service of the shop.
+    fn reach(&self, event: &'static str) {
+        if self.owner != Owner::Observer {
+            self.world.reach(event);
+        }
+    }
+
     /// Where a replica may be killed or frozen.
     async fn pass(&self) {
         let replica = &self.world.replicas[self.replica];
         replica.thawed().await;
         if replica.is_killed_here() {
-            self.world.note(format_args!("replica {} is killed at a call of {}", self.replica, self.service));
-            self.world.reach("killed at a call of a store");
+            self.world.note(format_args!("replica {} is killed at a call of {}", self.replica, self.owner));
+            self.reach("killed at a call of a store");
             std::future::pending::<()>().await;
         }
     }
@@ -104,7 +110,7 @@ impl Connection {
             }
             Effect::Unanswered(reason) => {
                 if call.await.is_ok() {
-                    self.world.reach("commit applied, its answer lost");
+                    self.reach("commit applied, its answer lost");
                 }
                 wait(ANSWER_TIMEOUT).await;
                 Err(Error::Failed(reason.to_owned()))
@@ -119,7 +125,7 @@ impl Connection {
             Err(Error::Failed(reason)) => reason,
             Err(Error::Poisoned(_)) => "poisoned",
         };
-        self.world.note(format_args!("r{} {}/{partition} {kind:?}: {result}", self.replica, self.service));
+        self.world.note(format_args!("r{} {}/{partition} {kind:?}: {result}", self.replica, self.owner));
         answer
     }
 
@@ -127,16 +133,11 @@ impl Connection {
     async fn apply(self, partition: Partition, commit: Commit) -> Result<Committed> {
         let copy = commit.clone();
         let committed = self.store.commit(partition, commit).await?;
-        let (world, site) = (&self.world, self.world.site(self.service));
+        let (world, site) = (&self.world, self.world.site(self.owner));
         if let Err(promise) = site.committed(partition, &copy, committed, world.now()) {
             world.breaks(promise);
         }
-        world.note(format_args!(
-            "  {}/{partition} is at {}, {} events",
-            self.service,
-            committed.head,
-            copy.events.len()
-        ));
+        world.note(format_args!("  {}/{partition} is at {}, {} events", self.owner, committed.head, copy.events.len()));
         Ok(committed)
     }
 
@@ -145,10 +146,9 @@ impl Connection {
         let (copy, under_way) = (self.clone(), self.world.send_off());
         tokio::spawn(async move {
             wait(delay).await;
-            let world = Arc::clone(&copy.world);
-            match copy.apply(partition, commit).await {
-                Ok(_) => world.reach("late commit applied"),
-                Err(_) => world.reach("late commit shut out"),
+            match copy.clone().apply(partition, commit).await {
+                Ok(_) => copy.reach("late commit applied"),
+                Err(_) => copy.reach("late commit shut out"),
             }
             drop(under_way);
         });
@@ -189,7 +189,7 @@ impl Wrap for Connection {
         }
         let committed = self.meet(Kind::Commit, fate, partition, self.clone().apply(partition, commit)).await;
         if committed.is_ok() && trims {
-            self.world.reach("log trimmed");
+            self.reach("log trimmed");
         }
         committed
     }
@@ -204,7 +204,7 @@ impl Wrap for Connection {
         let reading = self.store.read_log(partition, after, limit, visibility);
         let entries = self.meet(Kind::ReadLog, self.fate(Kind::ReadLog), partition, reading).await?;
         if entries.first().is_some_and(|entry| entry.position == after + 1) && after > 0 {
-            self.world.reach("gap read from a log");
+            self.reach("gap read from a log");
         }
         Ok(entries)
     }

@@ -10,7 +10,7 @@ use super::{
     client::{self, Round},
     connection::wait,
     lock::lock,
-    site::{Fact, decoded, stored_name},
+    site::{Fact, decoded, is_open, stored_name},
     world::World,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often one looks whether all is at rest.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until all is at rest.
 pub(crate) async fn rest(world: &World) {
@@ -38,13 +38,14 @@ pub(crate) async fn unrest(world: &World) -> Option<String> {
     if !world.is_quiet() {
         return Some(": messages are under way".to_owned());
     }
-    for site in &world.sites {
+    for service in Service::ALL {
+        let site = world.site(service);
         let store = site.open();
         for (partition, names) in site.names() {
             let Ok(snapshot) = store.load(partition, &names).await else { continue };
             for (name, value) in names.iter().zip(snapshot.records) {
-                if value.is_some_and(|value| site.is_open(&value) != Ok(false)) {
-                    return Some(format!(": {}/{partition} has {name:?} open", site.service));
+                if value.is_some_and(|value| is_open(service, &value) != Ok(false)) {
+                    return Some(format!(": {}/{partition} has {name:?} open", service));
                 }
             }
         }

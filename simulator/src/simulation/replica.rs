@@ -18,6 +18,7 @@ use super::{
     desks::Desks,
     lock::lock,
     random::Random,
+    site::Owner,
 };
 use crate::Service;
 
@@ -57,10 +58,18 @@ impl Clock for SimulatedClock {
     }
 }
 
+/// What runs in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Every service, and the observer.
+    All,
+    /// One of them.
+    One(Owner),
+}
+
 /// One process.
 pub(crate) struct Replica {
-    /// Of which service; `None`: of each.
-    pub(crate) service: Option<Service>,
+    pub(crate) runs: Runs,
     address: String,
     clock: Arc<SimulatedClock>,
     desks: Mutex<Option<Desks>>,
@@ -73,7 +82,7 @@ pub(crate) struct Replica {
     /// How many processes have ended.
     ended: AtomicU64,
     ending: Notify,
-    cuts: Mutex<[Cut; Service::ALL.len()]>,
+    cuts: Mutex<[Cut; Owner::COUNT]>,
     endings: mpsc::UnboundedSender<Ending>,
     heard: Mutex<Option<mpsc::UnboundedReceiver<Ending>>>,
     /// How many more times it may be where it can be killed; 0: for ever.
@@ -85,13 +94,16 @@ impl Replica {
         let mut random = Random::new(seed, "clock", number as u64);
         let skew = if climate.faults.contains_key(&FaultKind::Skew) { random.between(0, 240_000) as i64 } else { 0 };
         let (endings, heard) = mpsc::unbounded_channel();
-        let service = climate.is_apart.then(|| Service::ALL[number / climate.replicas]);
-        let address = match service {
-            None => format!("market-{number}"),
-            Some(service) => format!("{service}-{}", number % climate.replicas),
+        let service = |number| Service::ALL.get(number).copied().map_or(Owner::Observer, Owner::Service);
+        let (runs, address) = if climate.is_apart {
+            let number_of_its_own = number.checked_sub(climate.processes()).unwrap_or(number % climate.replicas);
+            let owner = service(number / climate.replicas);
+            (Runs::One(owner), format!("{owner}-{number_of_its_own}"))
+        } else {
+            (Runs::All, format!("market-{number}"))
         };
         Self {
-            service,
+            runs,
             address,
             clock: Arc::new(SimulatedClock { begun: Instant::now(), offset_ms: AtomicI64::new(skew - 120_000) }),
             desks: Mutex::new(None),
@@ -114,7 +126,7 @@ impl Replica {
     }
 
     pub(crate) fn serves(&self, service: Service) -> bool {
-        self.service.is_none_or(|own| own == service)
+        matches!(self.runs, Runs::All) || self.runs == Runs::One(Owner::Service(service))
     }
 
     /// Where it takes requests; `None` while it is down.
@@ -183,12 +195,12 @@ impl Replica {
         }
     }
 
-    pub(crate) fn cut(&self, service: Service, cut: Cut) {
-        lock(&self.cuts)[service as usize] = cut;
+    pub(crate) fn cut(&self, from: Owner, cut: Cut) {
+        lock(&self.cuts)[from.place()] = cut;
     }
 
-    pub(crate) fn cut_from(&self, service: Service) -> Cut {
-        lock(&self.cuts)[service as usize]
+    pub(crate) fn cut_from(&self, from: Owner) -> Cut {
+        lock(&self.cuts)[from.place()]
     }
 
     pub(crate) fn end(&self, ending: Ending) {

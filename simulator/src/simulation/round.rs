@@ -12,6 +12,7 @@ use super::{
     connection::wait,
     inspect,
     lock::lock,
+    observed,
     random::Random,
     replica::Replica,
     weather,
@@ -67,6 +68,7 @@ pub(crate) async fn play(world: &Arc<World>, limits: &Limits, number: u64, opera
     }
     if !in_time(world, "trying all orders", try_all(world, &round, operations)).await
         || !in_time(world, "coming to rest again", inspect::rest(world)).await
+        || !in_time(world, "observing it", observed::rest(world)).await
     {
         return;
     }
@@ -89,6 +91,7 @@ async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, operatio
     let mut weather = JoinSet::new();
     for kind in FaultKind::ALL {
         weather.spawn(weather::blow(Arc::clone(world), *kind, round.number));
+        weather.spawn(weather::blow_on_observer(Arc::clone(world), *kind, round.number));
     }
     let mut clients = JoinSet::new();
     for client in 0..world.climate.clients {
@@ -181,6 +184,7 @@ async fn judge(world: &World, round: &Round) -> Result<(), String> {
     let books = inspect::books(world, &round.setup).await?;
     inspect::every_replica_shows(world, round, &books).await?;
     inspect::note_joins(world, round)?;
+    observed::judge(world, round, &books).await?;
     let (shop, operations) = (&round.setup.plan.shop, &round.setup.plan.operations);
     let history = lock(&round.history).clone();
     world.reach("round");

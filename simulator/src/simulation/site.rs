@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Mutex,
     time::Duration,
 };
 
 use bytes::Bytes;
 use contract::{CheckoutId, Event};
+use observer::Observer;
 use saga::{
-    Codec, Key, Partition, read_event,
+    Codec, Key, Participant, Partition, read_event,
     store::{Commit, Committed, Identity},
 };
 use store_memory::{MemoryDatabase, MemoryStore, Persistence, Settings};
@@ -20,9 +22,56 @@ use crate::{Service, market::role::Role};
 /// What the names of participants' records begin with in a store.
 const RECORD: u8 = b'd';
 
-/// The database of one service.
+/// Whose database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A service of the shop.
+    Service(Service),
+    /// The observer.
+    Observer,
+}
+
+impl Owner {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Service::ALL.len() + 1;
+
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Service::ALL.into_iter().map(Self::Service).chain([Self::Observer])
+    }
+
+    /// Which of all.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Service(service) => service as usize,
+            Self::Observer => Service::ALL.len(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Service(service) => service.name(),
+            Self::Observer => Observer::NAME,
+        }
+    }
+}
+
+impl From<Service> for Owner {
+    fn from(service: Service) -> Self {
+        Self::Service(service)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The database of one service, or of the observer.
 pub(crate) struct Site {
-    pub(crate) service: Service,
+    pub(crate) owner: Owner,
     database: MemoryDatabase,
     state: Mutex<State>,
 }
@@ -44,25 +93,28 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     position: u64,
+    /// The partition of whoever says it, and which of its commits it is of.
+    pub(crate) partition: Partition,
+    pub(crate) head: u64,
     pub(crate) at: Duration,
     pub(crate) event: Event,
 }
 
 impl Site {
-    pub(crate) fn new(service: Service, is_certain: bool) -> Self {
+    pub(crate) fn new(owner: Owner, is_certain: bool) -> Self {
         // Nothing is left to chance.
-        let identity = Identity::from_bits(service as u64 + 1);
+        let identity = Identity::from_bits(owner.place() as u64 + 1);
         let settings = Settings {
             persistence: Persistence::Manual,
             may_fail_after_applying: !is_certain,
             identity: Some(identity),
         };
-        Self { service, database: MemoryDatabase::new(settings), state: Mutex::default() }
+        Self { owner, database: MemoryDatabase::new(settings), state: Mutex::default() }
     }
 
     /// A connection that is good until the next crash.
     pub(crate) fn open(&self) -> MemoryStore {
-        self.database.open(&self.service.to_string())
+        self.database.open(self.owner.name())
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -135,12 +187,13 @@ impl Site {
         committed: Committed,
         at: Duration,
     ) -> Result<(), String> {
+        let Owner::Service(service) = self.owner else { return Ok(()) };
         let mut state = lock(&self.state);
         for write in &commit.writes {
             if write.key.first() == Some(&RECORD) {
                 state.names.entry(partition).or_default().insert(write.key.clone());
                 if let Some(value) = &write.value {
-                    self.check_balance(value)?;
+                    check_balance(service, value)?;
                 }
             }
         }
@@ -156,24 +209,25 @@ impl Site {
             if known.is_some() {
                 return Err(format!("a checkout was begun or decided a second time: {event:?}"));
             }
-            state.facts.push(Fact { position: committed.position, at, event });
+            let Committed { position, head } = committed;
+            state.facts.push(Fact { position, partition, head, at, event });
         }
         Ok(())
     }
+}
 
-    /// No balance is negative, none has more held than there is.
-    fn check_balance(&self, value: &[u8]) -> Result<(), String> {
-        let (total, held, shortfall) = contract::of!(self.service, P => balance::<P>(value)?);
-        if held > total || shortfall > 0 {
-            return Err(format!("{}: {held} held of {total}, {shortfall} short", self.service));
-        }
-        Ok(())
+/// No balance is negative, none has more held than there is.
+fn check_balance(service: Service, value: &[u8]) -> Result<(), String> {
+    let (total, held, shortfall) = contract::of!(service, P => balance::<P>(value)?);
+    if held > total || shortfall > 0 {
+        return Err(format!("{service}: {held} held of {total}, {shortfall} short"));
     }
+    Ok(())
+}
 
-    /// Whether a record, as it is stored, is about a saga that is not settled.
-    pub(crate) fn is_open(&self, value: &[u8]) -> Result<bool, String> {
-        Ok(contract::of!(self.service, P => P::is_open(&decoded::<P>(value)?)))
-    }
+/// Whether a service's record, as it is stored, is about a saga that is not settled.
+pub(crate) fn is_open(service: Service, value: &[u8]) -> Result<bool, String> {
+    Ok(contract::of!(service, P => P::is_open(&decoded::<P>(value)?)))
 }
 
 pub(crate) fn decoded<P: Role>(value: &[u8]) -> Result<P::Record, String> {

@@ -7,6 +7,7 @@ use super::{
     connection::wait,
     random::Random,
     replica::{Cut, Ending, Replica},
+    site::Owner,
     world::World,
 };
 use crate::Service;
@@ -37,8 +38,35 @@ pub(crate) async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
     }
 }
 
+/// Lets one kind of fault strike the observer again and again, with chance of its own: what strikes the services is the same
+/// without it.
+pub(crate) async fn blow_on_observer(world: Arc<World>, kind: FaultKind, round: u64) {
+    let rate = world.rate(kind);
+    if rate == 0 || !strikes_observer(&world, kind) {
+        return;
+    }
+    let mut random = Random::new(world.seed, "weather of the observer", ((kind as u64) << 32) + round);
+    let processes = world.climate.processes();
+    loop {
+        wait(random.wait(rate)).await;
+        let number = match world.climate.observing() {
+            0 => random.below(processes),
+            observing => processes + random.below(observing),
+        };
+        befall(&world, kind, number, Owner::Observer, &mut random).await;
+    }
+}
+
+/// Whether a fault can strike the observer alone. Where it runs beside the services, one that its database has failed stays
+/// ended for as long as the process lives, as it does where it ships.
+fn strikes_observer(world: &World, kind: FaultKind) -> bool {
+    let beside = [FaultKind::Partition, FaultKind::DiskSlow, FaultKind::DiskFull];
+    let is_of_clients = matches!(kind, FaultKind::Isolation | FaultKind::ClockJumps);
+    if world.climate.is_apart { comes_by_itself(kind) && !is_of_clients } else { beside.contains(&kind) }
+}
+
 /// What a fault is about, for the story.
-fn place(kind: FaultKind, replica: usize, service: Service) -> String {
+fn place(kind: FaultKind, replica: usize, service: Owner) -> String {
     match kind {
         FaultKind::DiskSlow | FaultKind::DiskFull | FaultKind::FlushFails | FaultKind::Failover => service.to_string(),
         FaultKind::Partition => format!("replica {replica} and {service}"),
@@ -47,12 +75,17 @@ fn place(kind: FaultKind, replica: usize, service: Service) -> String {
 }
 
 async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
-    let number = random.below(world.replicas.len());
+    let number = random.below(world.climate.processes());
     let service = Service::ALL[random.below(Service::ALL.len())];
-    let (replica, site) = (&world.replicas[number], world.site(service));
+    befall(world, kind, number, service.into(), random).await;
+}
+
+/// A fault comes over a process, or over a database.
+async fn befall(world: &Arc<World>, kind: FaultKind, number: usize, owner: Owner, random: &mut Random) {
+    let (replica, site) = (&world.replicas[number], world.site(owner));
     let duration = random.wait(1000);
     let choice = random.between(0, 1_000_000);
-    let place = place(kind, number, service);
+    let place = place(kind, number, owner);
     world.note(format_args!("{kind}: {place}"));
     match kind {
         FaultKind::ClockJumps => {
@@ -61,9 +94,9 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
         }
         FaultKind::Partition => {
             world.reach("replica cut off from a database");
-            replica.cut(service, if choice.is_multiple_of(2) { Cut::Requests } else { Cut::Answers });
+            replica.cut(owner, if choice.is_multiple_of(2) { Cut::Requests } else { Cut::Answers });
             wait(duration).await;
-            replica.cut(service, Cut::None);
+            replica.cut(owner, Cut::None);
         }
         FaultKind::Isolation => {
             replica.isolate(true);
@@ -71,7 +104,7 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             replica.isolate(false);
         }
         FaultKind::Cut => {
-            let other = usize::try_from(choice).expect("a small number") % world.replicas.len();
+            let other = usize::try_from(choice).expect("a small number") % world.climate.processes();
             cut(world, [number, other], !choice.is_multiple_of(3), duration * 3).await;
         }
         FaultKind::DiskSlow => {
@@ -89,11 +122,11 @@ async fn strike(world: &Arc<World>, kind: FaultKind, random: &mut Random) {
             world.reach("flush failed");
             site.poison();
             wait(duration / 4).await;
-            crash(world, service, 0);
+            crash(world, owner, 0);
         }
         FaultKind::Failover => {
             let (durable, last) = site.positions();
-            crash(world, service, durable + choice % (last - durable + 1));
+            crash(world, owner, durable + choice % (last - durable + 1));
         }
         FaultKind::Kill => replica.end(Ending::Kill),
         FaultKind::Restart => replica.end(Ending::Stop),
@@ -136,9 +169,9 @@ async fn cut(world: &World, [from, to]: [usize; 2], both_ways: bool, duration: D
 }
 
 /// A database loses what was committed after `kept` and is not durable.
-fn crash(world: &World, service: Service, kept: u64) {
-    let lost = world.site(service).crash(kept);
-    world.note(format_args!("{service} lost {lost} commits"));
+fn crash(world: &World, owner: Owner, kept: u64) {
+    let lost = world.site(owner).crash(kept);
+    world.note(format_args!("{owner} lost {lost} commits"));
     world.reach("database lost its connections");
     if lost > 0 {
         world.reach("database lost its tail");
@@ -153,12 +186,12 @@ pub(crate) fn clear(world: &World) {
         site.set_flush(None);
         site.set_full(false);
         if site.is_poisoned() {
-            crash(world, site.service, 0);
+            crash(world, site.owner, 0);
         }
     }
     world.network.mend_all();
     for replica in &world.replicas {
-        Service::ALL.into_iter().for_each(|service| replica.cut(service, Cut::None));
+        Owner::all().for_each(|owner| replica.cut(owner, Cut::None));
         replica.isolate(false);
         replica.freeze(false);
         replica.kill_after(0);
@@ -166,9 +199,9 @@ pub(crate) fn clear(world: &World) {
 }
 
 /// Makes durable what somebody waits for, again and again.
-pub(crate) async fn flush(world: Arc<World>, service: Service) {
-    let site = world.site(service);
-    let mut random = Random::new(world.seed, "flush", service as u64);
+pub(crate) async fn flush(world: Arc<World>, owner: Owner) {
+    let site = world.site(owner);
+    let mut random = Random::new(world.seed, "flush", owner.place() as u64);
     loop {
         let ms = site.flush_ms().unwrap_or_else(|| random.between(0, world.climate.flush_ms));
         wait(Duration::from_millis(1 + ms)).await;

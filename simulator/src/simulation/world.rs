@@ -15,8 +15,9 @@ use super::{
     climate::{Climate, FaultKind, Rate},
     lock::lock,
     network::Network,
+    reading::Observed,
     replica::Replica,
-    site::Site,
+    site::{Owner, Site},
     trace::Trace,
 };
 use crate::Service;
@@ -25,12 +26,13 @@ use crate::Service;
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) climate: Climate,
-    /// In the order of [`Service::ALL`].
-    pub(crate) sites: [Site; Service::ALL.len()],
+    /// By [`Owner::place`].
+    pub(crate) sites: Vec<Site>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) network: Network,
     pub(crate) engine: saga::Metrics,
     pub(crate) checkouts: order::Metrics,
+    pub(crate) observed: Mutex<Observed>,
     trace: Mutex<Trace>,
     broken: watch::Sender<Option<String>>,
     is_stormy: AtomicBool,
@@ -42,11 +44,14 @@ impl World {
     pub(crate) fn new(seed: u64, climate: Climate, keeps_trace: bool) -> Self {
         Self {
             seed,
-            sites: Service::ALL.map(|service| Site::new(service, climate.is_certain)),
-            replicas: (0..climate.processes()).map(|number| Replica::new(seed, number, &climate)).collect(),
+            sites: Owner::all().map(|owner| Site::new(owner, climate.is_certain)).collect(),
+            replicas: (0..climate.processes() + climate.observing())
+                .map(|number| Replica::new(seed, number, &climate))
+                .collect(),
             network: Network::default(),
             engine: saga::Metrics::default(),
             checkouts: order::Metrics::default(),
+            observed: Mutex::default(),
             trace: Mutex::new(Trace::new(keeps_trace)),
             broken: watch::Sender::new(None),
             is_stormy: AtomicBool::new(false),
@@ -56,9 +61,9 @@ impl World {
         }
     }
 
-    /// The database of a service.
-    pub(crate) fn site(&self, service: Service) -> &Site {
-        &self.sites[service as usize]
+    /// The database of a service, or of the observer.
+    pub(crate) fn site(&self, owner: impl Into<Owner>) -> &Site {
+        &self.sites[owner.into().place()]
     }
 
     /// The replicas that clients of a service may ask.
@@ -79,7 +84,7 @@ impl World {
         if replica.is_away() {
             return 0;
         }
-        let same = |other: &&Replica| other.service == replica.service && !other.is_away();
+        let same = |other: &&Replica| other.runs == replica.runs && !other.is_away();
         self.replicas.iter().filter(same).count() - 1
     }
 

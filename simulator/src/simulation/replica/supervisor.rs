@@ -1,14 +1,20 @@
 //! Runs a replica's process for as long as the run lasts.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use saga::Halt;
 
 use super::Ending;
-use crate::simulation::{connection::wait, lock::lock, process::Process, random::Random, world::World};
+use crate::simulation::{
+    connection::wait,
+    lock::lock,
+    process::{Calls, Process},
+    random::Random,
+    world::World,
+};
 
 /// How long a process that is told to stop has before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,7 +24,7 @@ pub(crate) async fn supervise(world: Arc<World>, number: usize) {
     let replica = &world.replicas[number];
     let Some(mut endings) = lock(&replica.heard).take() else { return };
     let mut random = Random::new(world.seed, "replica", number as u64);
-    let calls = Arc::new(Mutex::new(Random::new(world.seed, "calls", number as u64)));
+    let calls = Calls::new(world.seed, number);
     loop {
         let mut process = Process::start(&world, number, &mut random, &calls);
         *lock(&replica.desks) = Some(process.desks.clone());
