@@ -168,8 +168,10 @@ impl Server {
             if let Some(exit) = starting.exited() {
                 return Err(exit);
             }
+            // It is ready a moment before it has said where operators connect.
             if let Some(address) = starting.address()
                 && Client::new(address).is_ready().await
+                && starting.stdout.text().contains("stop: Ctrl-C\n")
             {
                 return Ok(starting.into_server(address));
             }
