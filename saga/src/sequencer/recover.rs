@@ -248,13 +248,46 @@ impl<P: Participant, S: Store> Sequencer<P, S> {
 /// one that stays is a store that contradicts itself.
 fn contradiction(snapshot: &Snapshot, counted: &Snapshot, residents: &Residents, log: &[LogEntry]) -> Option<String> {
     if counted.head != snapshot.head || residents.head != snapshot.head {
-        let (head, other) = (snapshot.head, residents.head);
+        let head = snapshot.head;
+        let (other, of) = if counted.head == head { (residents.head, "open sagas") } else { (counted.head, "keys") };
         return Some(format!(
-            "the store contradicts itself: its head is {head} by its records and {other} by those of open sagas"
+            "the store contradicts itself: its head is {head} by its records and {other} by those of {of}"
         ));
     }
     let (end, last) = (sequence_of(snapshot.log_end), sequence_of(log.last()?.position));
     (last != end).then(|| {
         format!("the store contradicts itself: its log ends at {end} by its head, and at {last} by its events")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(head: u64, log_end: u64) -> Snapshot {
+        Snapshot { head, log_end, cursors: Vec::new(), position: head, records: Vec::new() }
+    }
+
+    fn residents(head: u64) -> Residents {
+        Residents { head, records: Vec::new() }
+    }
+
+    fn log(last: u64) -> Vec<LogEntry> {
+        (1..=last).map(|position| LogEntry { position, event: bytes::Bytes::new() }).collect()
+    }
+
+    #[test]
+    fn each_answer_has_to_be_of_the_same_moment() {
+        let whole = |counted, resident, last| {
+            contradiction(&snapshot(7, 4), &snapshot(counted, 4), &residents(resident), &log(last))
+        };
+        assert_eq!(whole(7, 7, 4), None);
+        let of_counts = whole(8, 7, 4).expect("counts of a later head");
+        assert!(of_counts.contains("7 by its records and 8 by those of keys"), "{of_counts}");
+        let of_residents = whole(7, 8, 4).expect("records of a later head");
+        assert!(of_residents.contains("7 by its records and 8 by those of open sagas"), "{of_residents}");
+        let of_the_log = whole(7, 7, 5).expect("a log that has grown");
+        assert!(of_the_log.contains("ends at 4 by its head, and at 5 by its events"), "{of_the_log}");
+        assert_eq!(contradiction(&snapshot(7, 4), &snapshot(7, 4), &residents(7), &[]), None, "all of it was trimmed");
+    }
 }

@@ -292,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_another_writer_dropped_are_not_counted_after_an_adoption() {
+        let mut state = changed();
+        let count = EngineRecord::DueCount { first: 3, next: 5, bytes: 200 };
+        state.insert_own(vec![(EngineKey::DueCount(60), Some(count), 9)]);
+        assert_eq!(state.calendar.sums(), (2, 200));
+        state.adopt(&at(9, 6));
+        assert_eq!(state.calendar.sums(), (0, 0));
+    }
+
+    #[test]
     fn what_is_encoded_in_one_buffer_is_found_in_its_parts() {
         let mut scratch = b"left over".to_vec();
         let mut encodings = Encodings::new(&mut scratch);
