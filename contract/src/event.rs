@@ -24,7 +24,7 @@ use std::{ops::Deref, sync::Arc};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::{Amount, CallerSpan, CheckoutId, ItemId, OrderId, Quantity, RequestName, Service, TraceId, UserId};
+use crate::{Amount, CallerSpan, CheckoutId, ItemId, OrderId, Quantity, Remark, RequestName, Service, TraceId, UserId};
 
 /// So many units of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -140,6 +140,16 @@ pub enum Reason {
     /// It was not decided in time.
     #[n(5)]
     Timeout,
+    /// An operator ended it.
+    #[n(6)]
+    CancelledByOperator {
+        /// Who.
+        #[n(0)]
+        by: Remark,
+        /// Why.
+        #[n(1)]
+        because: Remark,
+    },
 }
 
 /// What was too little, for a refusal that says so. Nothing depends on it: it is there to be shown.

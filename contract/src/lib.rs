@@ -6,6 +6,7 @@
 mod amount;
 mod event;
 mod id;
+mod operator;
 mod query;
 mod request;
 mod service;
@@ -14,6 +15,7 @@ mod trace;
 pub use amount::{Amount, AmountError, Quantity};
 pub use event::{Change, Checkout, CheckoutData, Event, Line, Reason, Shortage, Station, Turn, Wait};
 pub use id::{CheckoutId, ID_BYTES_MAX, Id, IdError, ItemId, OrderId, UserId};
+pub use operator::{REMARK_BYTES_MAX, Remark, RemarkError};
 pub use query::{Answer, Books, Queries, QueryError};
 pub use request::RequestName;
 pub use service::Service;

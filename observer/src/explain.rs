@@ -136,6 +136,7 @@ fn in_words(reason: &Reason) -> String {
         Reason::UnknownUser => "there is no such user".to_owned(),
         Reason::Busy => "too many wait for the same item or credit".to_owned(),
         Reason::Timeout => "it was not decided in time".to_owned(),
+        Reason::CancelledByOperator { by, because } => format!("{by} ended it: {because}"),
     }
 }
 

@@ -58,8 +58,8 @@ pub struct Filter {
 pub(crate) const HELD_FOR_MS: u64 = 60_000;
 
 /// The names of all reasons.
-pub(crate) const REASONS: [&str; 6] =
-    ["out-of-stock", "unknown-item", "not-enough-credit", "unknown-user", "busy", "timeout"];
+pub(crate) const REASONS: [&str; 7] =
+    ["out-of-stock", "unknown-item", "not-enough-credit", "unknown-user", "busy", "timeout", "cancelled-by-operator"];
 
 /// The name of a reason, as in the address of its problem.
 #[must_use]
@@ -71,6 +71,7 @@ pub fn name_of(reason: &Reason) -> &'static str {
         Reason::UnknownUser => "unknown-user",
         Reason::Busy => "busy",
         Reason::Timeout => "timeout",
+        Reason::CancelledByOperator { .. } => "cancelled-by-operator",
     }
 }
 

@@ -40,6 +40,12 @@ pub struct ShownEvent {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// Which operator ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why that one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// Of which item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
@@ -75,6 +81,8 @@ impl ShownEvent {
             partition: happening.partition,
             event: event_name(&happening.what),
             reason: None,
+            by: None,
+            because: None,
             item_id: None,
             wanted: None,
             left: None,
@@ -87,6 +95,9 @@ impl ShownEvent {
             | What::PaymentRefused(reason, short) => {
                 shown.reason = Some(name_of(reason));
                 shown.item_id = item_of(reason);
+                if let Reason::CancelledByOperator { by, because } = reason {
+                    (shown.by, shown.because) = (Some(by.to_string()), Some(because.to_string()));
+                }
                 shown.wanted = short.map(|Shortage { wanted, .. }| wanted.get());
                 shown.left = short.map(|Shortage { left, .. }| left.get());
             }

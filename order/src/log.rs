@@ -35,7 +35,15 @@ impl Log {
         let Some(times) = self.0.refrain.say(name) else { return };
         let item = match reason {
             Reason::OutOfStock { item } | Reason::UnknownItem { item } => Some(item.as_str()),
-            Reason::NotEnoughCredit | Reason::UnknownUser | Reason::Busy | Reason::Timeout => None,
+            Reason::NotEnoughCredit
+            | Reason::UnknownUser
+            | Reason::Busy
+            | Reason::Timeout
+            | Reason::CancelledByOperator { .. } => None,
+        };
+        let [by, because] = match reason {
+            Reason::CancelledByOperator { by, because } => [Some(by.as_str()), Some(because.as_str())],
+            _ => [None; 2],
         };
         let [wanted, left] =
             [shortage.map(|shortage| shortage.wanted.get()), shortage.map(|shortage| shortage.left.get())];
@@ -46,6 +54,8 @@ impl Log {
             user,
             reason = name,
             item,
+            by,
+            because,
             wanted,
             left,
             took_ms,

@@ -92,7 +92,8 @@ impl Metrics {
 }
 
 /// Every [`name`].
-const REFUSALS: [&str; 6] = ["out_of_stock", "unknown_item", "not_enough_credit", "unknown_user", "busy", "timeout"];
+const REFUSALS: [&str; 7] =
+    ["out_of_stock", "unknown_item", "not_enough_credit", "unknown_user", "busy", "timeout", "cancelled_by_operator"];
 
 pub(crate) fn name(reason: &Reason) -> &'static str {
     match reason {
@@ -102,5 +103,6 @@ pub(crate) fn name(reason: &Reason) -> &'static str {
         Reason::UnknownUser => "unknown_user",
         Reason::Busy => "busy",
         Reason::Timeout => "timeout",
+        Reason::CancelledByOperator { .. } => "cancelled_by_operator",
     }
 }

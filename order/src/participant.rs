@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::{
     Amount, CallerSpan, Checkout, CheckoutData, CheckoutId, Event, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason,
-    RequestName, Service, Shortage, UserId,
+    Remark, RequestName, Service, Shortage, UserId,
 };
 use saga::{
     Deadline, Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step, Timestamp,
@@ -81,6 +81,19 @@ pub enum Command {
         /// The trace that it belongs to, where that is not its own.
         #[n(4)]
         caller: Option<CallerSpan>,
+    },
+    /// End the attempt that runs as cancelled: an operator's command.
+    #[n(5)]
+    Cancel {
+        /// Of which order.
+        #[n(0)]
+        order: OrderId,
+        /// Who says so.
+        #[n(1)]
+        by: Remark,
+        /// Why.
+        #[n(2)]
+        because: Remark,
     },
 }
 
@@ -166,6 +179,9 @@ pub enum Reply {
         #[n(1)]
         may_be_paid: bool,
     },
+    /// No attempt runs that could be cancelled.
+    #[n(11)]
+    NoCheckout,
 }
 
 /// Cancelled attempts of an order that are remembered by name: enough for late copies to be told what the first one was.
@@ -257,7 +273,8 @@ impl Participant for Orders {
                 Command::Create { order, .. }
                 | Command::Find { order }
                 | Command::AddItem { order, .. }
-                | Command::Checkout { order, .. } => keys.push(OrderKey(order.clone())),
+                | Command::Checkout { order, .. }
+                | Command::Cancel { order, .. } => keys.push(OrderKey(order.clone())),
             },
             Input::Event(event) => keys.extend(event.checkout().map(|checkout| OrderKey(checkout.order.clone()))),
             Input::Expired { .. } | Input::Deadline(_) => {}
@@ -277,7 +294,9 @@ impl Participant for Orders {
             // A checkout that was decided for is answered so again; one that was decided against may be tried again.
             Command::Checkout { .. } => Repeatability::Idempotent,
             // Set again later, an order would lose what came in between.
-            Command::Create { .. } | Command::AddItem { .. } | Command::Initialise { .. } => Repeatability::Once,
+            Command::Create { .. } | Command::AddItem { .. } | Command::Initialise { .. }
+            // A second one might end an attempt that began after the first.
+            | Command::Cancel { .. } => Repeatability::Once,
         }
     }
 
@@ -314,6 +333,10 @@ impl Orders {
                     Some(reply) => reply,
                     None => return Ok(()),
                 }
+            }
+            Command::Cancel { order, by, because } => {
+                let reason = Reason::CancelledByOperator { by: by.clone(), because: because.clone() };
+                self.cancel(step, order, &reason)?
             }
         };
         step.reply(request, reply);
@@ -370,6 +393,18 @@ impl Orders {
         found.waiting.push((from.request, asked));
         step.emit(Event::CheckoutStarted(checkout));
         Ok(None)
+    }
+
+    /// Decides against the attempt that runs, as its deadline does.
+    fn cancel(&self, step: &mut Step<'_, Self>, order: &OrderId, reason: &Reason) -> Result<Reply, Missing> {
+        let running = match step.get(&OrderKey(order.clone()))?.map(|found| &found.stage) {
+            None => return Ok(Reply::Unknown(order.clone())),
+            Some(Stage::Paid) => return Ok(Reply::Paid),
+            Some(Stage::Open) => return Ok(Reply::NoCheckout),
+            Some(Stage::InCheckout(checkout)) => checkout.clone(),
+        };
+        self.decide(step, &running, Some((reason, None)))?;
+        Ok(Reply::Done)
     }
 
     /// The saga's one decision point: what is committed here stands.

@@ -40,5 +40,22 @@ pub static TIMEOUT: Kind = Kind::new(
     "Stock and payment did not both answer within the time a checkout may take, so it was cancelled. All \
      reservations are released, at the latest when the unreachable service is back. It may be tried again.",
 );
+/// An operator ended the checkout.
+pub static CANCELLED_BY_OPERATOR: Kind = Kind::new(
+    "cancelled-by-operator",
+    StatusCode::CONFLICT,
+    "The checkout was cancelled by an operator",
+    "Somebody who operates the shop ended the checkout before it was decided. All reservations are released. It may be tried \
+     again.",
+);
+/// No checkout of the order runs.
+pub static NO_CHECKOUT: Kind = Kind::new(
+    "no-checkout",
+    StatusCode::CONFLICT,
+    "No checkout of the order runs",
+    "Only a checkout that is not decided can be cancelled: of a paid order it was decided for, and an order that is not paid is \
+     not being checked out. Nothing was changed. `detail` says which.",
+);
 /// All of them.
-pub static ALL: &[&Kind] = &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT];
+pub static ALL: &[&Kind] =
+    &[&ORDER_IN_CHECKOUT, &ORDER_PAID, &ORDER_EMPTY, &TOO_MANY_LINES, &TIMEOUT, &CANCELLED_BY_OPERATOR, &NO_CHECKOUT];

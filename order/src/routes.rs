@@ -1,5 +1,7 @@
 //! The order service's public routes: from a path to a command, and from a reply to an answer.
 
+pub(crate) mod operator;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -313,6 +315,7 @@ fn problem(reply: Reply, order: &OrderId) -> Problem {
         Reply::TooManyLines => Problem::new(&problems::TOO_MANY_LINES, "the order has 100 lines already"),
         Reply::TooLarge => Problem::new(&AMOUNT_TOO_LARGE, "the order would be more than can be counted"),
         Reply::Empty => Problem::new(&problems::ORDER_EMPTY, "the order has no lines"),
+        Reply::NoCheckout => Problem::new(&problems::NO_CHECKOUT, "the order is not being checked out"),
         Reply::Cancelled(reason) => cancelled(reason),
         Reply::Late { may_be_paid: true, .. } => {
             let detail = "the order was set anew after a checkout that may have been this one";
@@ -341,5 +344,9 @@ fn cancelled(reason: Reason) -> Problem {
             Problem::new(&BUSY, "too many checkouts wait for the same item or credit").retry_after_seconds(1)
         }
         Reason::Timeout => Problem::new(&problems::TIMEOUT, "the checkout was cancelled at its deadline"),
+        // Who and why is for operators.
+        Reason::CancelledByOperator { .. } => {
+            Problem::new(&problems::CANCELLED_BY_OPERATOR, "an operator ended the checkout")
+        }
     }
 }

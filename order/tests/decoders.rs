@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use contract::{
     Amount, CallerSpan, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason,
-    Shortage, SpanId, Station, TraceId, UserId, Wait,
+    Remark, Shortage, SpanId, Station, TraceId, UserId, Wait,
 };
 use order::{Order, Reply, Stage};
 use saga::{
@@ -14,6 +14,10 @@ use saga::{
 
 fn item(name: &str) -> ItemId {
     ItemId(name.parse().expect("an id"))
+}
+
+fn remark(text: &str) -> Remark {
+    text.parse().expect("a remark")
 }
 
 fn line(name: &str, quantity: u64) -> Line {
@@ -57,6 +61,7 @@ fn events_are_read_or_refused() {
         Reason::UnknownUser,
         Reason::Busy,
         Reason::Timeout,
+        Reason::CancelledByOperator { by: remark("alice"), because: remark("no longer wanted: “é”") },
     ];
     let cancelled = reasons.map(|reason| Event::CheckoutCancelled(checkout(), reason, None));
     let shortage = Some(Shortage::new(70_000, 69_999));
@@ -135,6 +140,7 @@ fn replies_are_read_or_refused() {
         Reply::TooLarge,
         Reply::Empty,
         Reply::Cancelled(Reason::OutOfStock { item: item("0") }),
+        Reply::NoCheckout,
     ]);
     check(&replies, "");
 }

@@ -1,6 +1,7 @@
-//! `sagamart ls`, `why`, `account`, `events` and `status`: what operators ask of a shop that runs.
+//! `sagamart ls`, `why`, `account`, `events`, `status`, `cancel` and `redeliver`: what operators ask of a shop that runs.
 
 mod account;
+mod cancel;
 mod client;
 mod events;
 mod list;
@@ -28,6 +29,8 @@ pub(crate) enum Ask {
     Account(account::Statement),
     Events(events::Events),
     Status(status::Status),
+    Cancel(cancel::Cancel),
+    Redeliver(cancel::Redeliver),
 }
 
 /// The option that all of them have.
@@ -60,6 +63,8 @@ impl Ask {
             Self::Account(statement) => statement.run().await,
             Self::Events(events) => events.run().await,
             Self::Status(status) => status.run().await,
+            Self::Cancel(cancel) => cancel.run().await,
+            Self::Redeliver(redeliver) => redeliver.run().await,
         };
         match asked {
             // Who reads has seen enough, as `head` has.
@@ -80,9 +85,15 @@ impl Error {
 
 impl Admin {
     async fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Error> {
-        let given = query.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let pairs: Vec<_> = given.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
-        let Answer { status, body } = self.address.get(&format!("{path}?{}", pairs.join("&"))).await?;
+        self.read(self.address.get(&with_query(path, query)).await?)
+    }
+
+    /// Has something done.
+    async fn post(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Error> {
+        self.read(self.address.post(&with_query(path, query)).await?)
+    }
+
+    fn read(&self, Answer { status, body }: Answer) -> Result<Value, Error> {
         let body: Value =
             serde_json::from_str(&body).map_err(|cause| Error::Foreign { address: self.address.clone(), cause })?;
         if status == 200 { Ok(body) } else { Err(refused(status, &body)) }
@@ -119,6 +130,12 @@ enum Rest {
     Nothing(usize),
     /// There may be more.
     More,
+}
+
+fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    let pairs: Vec<_> = given.map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+    format!("{path}?{}", pairs.join("&"))
 }
 
 fn refused(status: u16, body: &Value) -> Error {

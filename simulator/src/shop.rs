@@ -10,6 +10,11 @@ pub enum Operation {
         /// Which.
         order: usize,
     },
+    /// End the checkout of an order that runs, as an operator does.
+    Cancel {
+        /// Of which.
+        order: usize,
+    },
     /// Show an order.
     FindOrder {
         /// Which.
@@ -127,13 +132,17 @@ pub enum Outcome {
     Busy,
     /// The checkout was not decided in time; nothing was changed.
     Timeout,
+    /// An operator ended the checkout; nothing was changed.
+    Cancelled,
+    /// There is no checkout that an operator could end.
+    NoCheckout,
 }
 
 impl Outcome {
     /// Refusals that speak of the traffic, not of the shop: they may come at any time and change nothing.
     #[must_use]
     pub fn is_no_effect(&self) -> bool {
-        matches!(self, Self::InCheckout | Self::Busy | Self::Timeout)
+        matches!(self, Self::InCheckout | Self::Busy | Self::Timeout | Self::Cancelled | Self::NoCheckout)
     }
 }
 
@@ -188,6 +197,9 @@ impl Shop {
     pub fn perform(&mut self, operation: &Operation) -> Outcome {
         match *operation {
             Operation::Checkout { order } => self.check_out(order),
+            // What it ends is a checkout that has changed nothing here.
+            Operation::Cancel { order } if self.orders[order].paid => Outcome::Paid,
+            Operation::Cancel { .. } => Outcome::Done,
             Operation::FindOrder { order } => {
                 let found = &self.orders[order];
                 Outcome::Found { paid: found.paid, units: found.units() }

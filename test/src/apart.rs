@@ -54,6 +54,12 @@ impl Part {
         format!("127.0.0.1:{}", self.internal)
     }
 
+    /// All that it has said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+
     /// SIGSTOP.
     pub fn freeze(&self) {
         self.process.iter().for_each(Process::freeze);
@@ -133,7 +139,7 @@ impl Apart {
         let deadline = Instant::now() + READY_TIMEOUT;
         for part in [&self.order, &self.stock, &self.payment, &self.observer] {
             while !client(part.public).is_ready().await {
-                let said = part.process.as_ref().map(Process::output).unwrap_or_default();
+                let said = part.said();
                 assert!(Instant::now() < deadline, "a process is not ready:\n{said}");
                 sleep(Duration::from_millis(50)).await;
             }

@@ -19,6 +19,7 @@ mod idempotency;
 pub mod logs;
 pub mod metrics;
 pub mod openapi;
+pub mod operator;
 mod pages;
 mod path;
 pub mod problem;

@@ -71,6 +71,43 @@ fn a_late_copy_of_a_refused_checkout_begins_nothing_and_is_told_the_same() {
     assert_eq!(ask(&mut orders, 6, &checkout(9)), (None, true), "whoever tries anew");
 }
 
+fn cancel_of(order: OrderId) -> Command {
+    let [by, because] = ["alice", "no longer wanted"].map(|text| text.parse().expect("a remark"));
+    Command::Cancel { order, by, because }
+}
+
+fn cancel(orders: &mut Solo<Orders>) -> (Vec<Event>, Vec<Reply>) {
+    let command = cancel_of(order());
+    let outcome = orders.step(Input::Command { request: RequestId(99), command: &command }, NOW);
+    (outcome.events, outcome.replies.into_iter().map(|(_, reply)| reply).collect())
+}
+
+#[test]
+fn an_operator_ends_the_attempt_that_runs_and_nothing_else() {
+    let mut orders = shop();
+    assert_eq!(cancel(&mut orders), (Vec::new(), vec![Reply::NoCheckout]), "none runs");
+    let asked = Input::Command { request: RequestId(1), command: &checkout(7) };
+    let begun = orders.step(asked, NOW).events;
+    let [Event::CheckoutStarted(running)] = &begun[..] else { panic!("{begun:?}") };
+    let [by, because] = ["alice", "no longer wanted"].map(|text| text.parse().expect("a remark"));
+    let reason = Reason::CancelledByOperator { by, because };
+    let (events, replies) = cancel(&mut orders);
+    assert_eq!(events, [Event::CheckoutCancelled(running.clone(), reason.clone(), None)]);
+    assert_eq!(replies, [Reply::Cancelled(reason.clone()), Reply::Done], "whoever waits, and the operator");
+    // What comes of it later changes nothing.
+    let late = orders.step(Input::Event(&Event::PaymentAuthorized(running.clone())), NOW);
+    assert_eq!((late.events, late.replies.len()), (Vec::new(), 0));
+    assert_eq!(time_out(&mut orders), None);
+    assert_eq!(ask(&mut orders, 2, &checkout(7)), (Some(Reply::Cancelled(reason)), false), "a copy is told the same");
+    assert_eq!(cancel(&mut orders), (Vec::new(), vec![Reply::NoCheckout]));
+
+    assert_eq!(ask(&mut orders, 3, &checkout(8)), (None, true), "whoever tries anew");
+    let [(_, record)] = orders.records()[..] else { panic!("one order") };
+    let Stage::InCheckout(running) = record.stage.clone() else { panic!("it runs") };
+    orders.step(Input::Event(&Event::PaymentAuthorized(running)), NOW);
+    assert_eq!(cancel(&mut orders), (Vec::new(), vec![Reply::Paid]), "it is decided");
+}
+
 #[test]
 fn an_order_remembers_a_bounded_number_of_cancelled_attempts_and_no_copy_of_any_begins_another() {
     let mut orders = shop();
@@ -148,6 +185,7 @@ fn refusal(reply: &Reply) -> Option<&'static str> {
         Reply::Empty => Some("empty"),
         Reply::Cancelled(_) => Some("cancelled"),
         Reply::Late { .. } => Some("late"),
+        Reply::NoCheckout => Some("no checkout"),
     }
 }
 
@@ -179,6 +217,8 @@ fn no_refusal_leaves_anything_to_commit() {
     let mut orders = shop();
     refuse(&mut orders, &Command::Find { order: other() }, "unknown");
     refuse(&mut orders, &add_one(other()), "unknown");
+    refuse(&mut orders, &cancel_of(other()), "unknown");
+    refuse(&mut orders, &cancel_of(order()), "no checkout");
     refuse(
         &mut orders,
         &Command::Checkout {
@@ -208,6 +248,7 @@ fn no_refusal_leaves_anything_to_commit() {
     let first = running(&orders);
     orders.step(Input::Event(&Event::PaymentAuthorized(first)), NOW);
     refuse(&mut orders, &add_one(order()), "paid");
+    refuse(&mut orders, &cancel_of(order()), "paid");
     orders.step(Input::Command { request: RequestId(1), command: &set(order(), vec![line(1)]) }, NOW);
     refuse(&mut orders, &checkout(8), "late");
     assert_eq!(ask(&mut orders, 1, &checkout(9)), (None, true));

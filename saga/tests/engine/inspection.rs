@@ -2,9 +2,17 @@
 
 use crate::common::bank::Reply;
 use crate::common::country::{CLERK_PARTITIONS, Country, two_of_each};
-use crate::common::{PARTITIONS, Town, audit, call, database, open_accounts, pass, spawn_call};
-use saga::{CallOptions, PartitionView, Running, Store as _, store::Visibility};
-use store_memory::Persistence;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::common::{PARTITIONS, Town, audit, call, database, open_accounts, pass, settings, spawn_call};
+use saga::{CallOptions, PartitionView, Running, Settings, Store as _, store::Visibility};
+use store_memory::{Call as FaultCall, Fault, Persistence};
 
 fn partitions(running: &Running, service: &str) -> Vec<PartitionView> {
     let mut services = running.inspection().services().into_iter();
@@ -89,4 +97,35 @@ async fn replicas_agree_on_who_is_there_and_who_owns_what() {
     pass(10_000).await;
     let replicas = banks[0].node.inspection().services().remove(0).replicas.expect("there may be several");
     assert!(replicas.lacks.iter().any(|lack| lack.contains("clerk")), "{replicas:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_reads_the_logs_of_its_sources_again_when_it_is_told_to() {
+    let database = database(Persistence::Immediate, false);
+    // Of itself it looks again in an hour.
+    let settings = Settings { poll: Duration::from_secs(3600), ..settings() };
+    let town = Town::start(database.open("bank"), database.open("clerk"), settings).await;
+    assert_eq!(call(&town.bank, audit("audit")).await, Ok(Reply::Audited(1)));
+    pass(2000).await;
+    let reads = Arc::<AtomicUsize>::default();
+    let counts = Arc::clone(&reads);
+    database.set_fault_plan(move |operation| {
+        if matches!(operation.call, FaultCall::ReadLog { .. }) {
+            counts.fetch_add(1, Ordering::Relaxed);
+        }
+        Fault::none()
+    });
+    pass(2000).await;
+    assert_eq!(reads.load(Ordering::Relaxed), 0);
+    let before = partitions(&town.clerk_runs, "clerk");
+    town.clerk_runs.inspection().redeliver("clerk", 1);
+    town.clerk_runs.inspection().redeliver("clerk", CLERK_PARTITIONS);
+    pass(2000).await;
+    let sources = before[1].sources.len();
+    assert_eq!(sources, usize::from(PARTITIONS));
+    assert!(reads.load(Ordering::Relaxed) >= sources, "each of them");
+    for (before, after) in before.iter().zip(partitions(&town.clerk_runs, "clerk")) {
+        assert_eq!(after.log_end, before.log_end, "nothing is applied again");
+    }
+    town.stop().await;
 }

@@ -1,10 +1,10 @@
-//! A `GET` of a server of the shop.
+//! A request of a server of the shop.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, Response, body::Incoming, client::conn::http1, header};
+use hyper::{Method, Request, Response, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -57,8 +57,17 @@ impl Address {
 
     /// Asks, and waits for the whole answer.
     pub(super) async fn get(&self, path: &str) -> Result<Answer, Unreached> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// Has something done, and waits for the whole answer.
+    pub(super) async fn post(&self, path: &str) -> Result<Answer, Unreached> {
+        self.ask(Method::POST, path).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Answer, Unreached> {
         let asking = async {
-            let response = self.open(path, None).await?;
+            let response = self.open(method, path, None).await?;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.map_err(|error| self.unreached(error))?;
             Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
@@ -68,16 +77,18 @@ impl Address {
 
     /// Asks for a stream of events, those after `last` if it is known; its body is still to come.
     pub(super) async fn follow(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
-        timeout(PATIENCE, self.open(path, last)).await.unwrap_or_else(|_| Err(self.unreached("it does not answer")))
+        timeout(PATIENCE, self.open(Method::GET, path, last))
+            .await
+            .unwrap_or_else(|_| Err(self.unreached("it does not answer")))
     }
 
-    async fn open(&self, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
+    async fn open(&self, method: Method, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
         let stream = TcpStream::connect(&self.0).await.map_err(|error| self.unreached(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| self.unreached(error))?;
         // It ends with the answer, or with the process.
         tokio::spawn(connection);
-        let mut request = Request::get(path).header(header::HOST, &self.0);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.0);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }

@@ -51,12 +51,13 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
     let waits = Waits::default();
     let books = Books { stock: StockQueries(stock.clone()), payment: PaymentQueries(payment.clone()) };
     let queries = LocalQueries { stock: StockQueries(stock.clone()), payment: PaymentQueries(payment.clone()) };
+    let operated = order::operator_router(order.clone());
     let routes = order::router(order, Arc::new(queries), checkout_timeout, waits, log)
         .merge(stock::router(stock, waits))
         .merge(payment::router(payment, waits));
     let _on_its_threads = engine.enter();
     let history = history.map(|history| observer::router(history, Arc::new(books)));
-    Ok(Market { running: market.start()?, routes, history })
+    Ok(Market { running: market.start()?, routes, history, operated })
 }
 
 /// The services of the shop, running.
@@ -65,6 +66,8 @@ pub(crate) struct Market {
     pub(crate) routes: OpenApiRouter,
     /// Routes for operators, where a history is kept.
     pub(crate) history: Option<OpenApiRouter>,
+    /// What operators may do.
+    pub(crate) operated: OpenApiRouter,
 }
 
 /// What the books say, wherever they are.

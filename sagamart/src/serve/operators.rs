@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use contract::Service;
+use contract::{Remark, Service};
 use observer::Observer;
 use saga::{ConsumerView, Inspection, Participant as _, Partition, PartitionView, ReplicasView, ServiceView};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Path, Problem,
     openapi::{AnyProblem, NotFound},
+    operator::Instruction,
 };
 
 struct Process {
@@ -25,6 +26,7 @@ pub(crate) fn router(inspection: Inspection, durability: &'static str) -> OpenAp
     OpenApiRouter::new()
         .routes(routes!(list_services))
         .routes(routes!(show_partition))
+        .routes(routes!(redeliver))
         .with_state(Arc::new(Process { inspection, durability }))
 }
 
@@ -276,6 +278,51 @@ async fn show_partition(
         sources: view.sources.iter().map(source).collect(),
         partition: ShownPartition::new(&view, view.consumers.iter().map(ShownConsumer::from).collect()),
     }))
+}
+
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Redelivered {
+    /// Whether it was only tried.
+    dry_run: bool,
+    /// What was done, or would be.
+    message: String,
+}
+
+/// Has a partition read the logs that it consumes again, from where it is: what a lost delivery may have left. What it has
+/// consumed is not applied a second time. Only the process that owns the partition does it.
+#[utoipa::path(
+    post, path = "/services/{service}/partitions/{partition}/redeliver", tag = "process",
+    params(
+        ("service" = String, Path, description = "The service."),
+        ("partition" = u16, Path, description = "The partition's number."),
+        Instruction,
+    ),
+    responses((status = 200, body = Redelivered), AnyProblem, NotFound),
+)]
+async fn redeliver(
+    State(process): State<Arc<Process>>,
+    Path((service, partition)): Path<(String, Partition)>,
+    Instruction { by, because, dry_run }: Instruction,
+) -> Result<Json<Redelivered>, Problem> {
+    let (by, because): (Remark, Remark) = (Instruction::remark("by", &by)?, Instruction::remark("because", &because)?);
+    let (service, view) = find(&process, &service, partition)?;
+    if !view.is_owned {
+        let owner = view.owner.as_deref().unwrap_or("a replica that is not known");
+        return Err(Problem::not_found(format!("the owner of {service}/{partition} is another process: {owner}")));
+    }
+    let sources: Vec<_> = view
+        .sources
+        .iter()
+        .map(|source| format!("{} after event {} ({} behind)", source.log, source.consumed.unwrap_or(0), source.lag))
+        .collect();
+    let sources = sources.join(", ");
+    if dry_run {
+        return Ok(Json(Redelivered { dry_run, message: format!("would read {sources}") }));
+    }
+    tracing::info!(service, partition, %by, %because, "an operator has the logs of the sources read again");
+    process.inspection.redeliver(service, partition);
+    Ok(Json(Redelivered { dry_run, message: format!("reads {sources}") }))
 }
 
 /// A partition of a service that runs in this process, whichever replica owns it.

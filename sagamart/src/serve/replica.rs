@@ -141,8 +141,9 @@ impl Replica {
                 let stock = StockQueries(self.peer(&mut node));
                 let payment = PaymentQueries(self.peer(&mut node));
                 let queries = Arc::new(RemoteQueries::new(stock, payment));
+                let operated = order::operator_router(node.handle());
                 let routes = order::router(node.handle(), queries, checkout_timeout, waits, log);
-                self.start(node, routes, members).await
+                self.start(node, routes, operated, members).await
             }
             Role::Service(Service::Stock) => {
                 let mut node = self.node(saga::Service::new(Stock::default(), store, partitions, settings, metrics));
@@ -150,7 +151,7 @@ impl Replica {
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Payment> = self.peer(&mut node);
                 let routes = stock::router(node.handle(), waits);
-                self.start(node, routes, members).await
+                self.start(node, routes, OpenApiRouter::new(), members).await
             }
             Role::Service(Service::Payment) => {
                 let mut node = self.node(saga::Service::new(Payment::default(), store, partitions, settings, metrics));
@@ -158,7 +159,7 @@ impl Replica {
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Stock> = self.peer(&mut node);
                 let routes = payment::router(node.handle(), waits);
-                self.start(node, routes, members).await
+                self.start(node, routes, OpenApiRouter::new(), members).await
             }
             Role::Observer(retention) => {
                 let (sampling, threads) = (self.options.serve.sampling(), tokio::runtime::Handle::current());
@@ -170,7 +171,7 @@ impl Replica {
                 let books =
                     Books { stock: StockQueries(self.peer(&mut node)), payment: PaymentQueries(self.peer(&mut node)) };
                 let routes = observer::router(node.handle(), Arc::new(books));
-                self.start(node, routes, members).await
+                self.start(node, routes, OpenApiRouter::new(), members).await
             }
         }
     }
@@ -198,6 +199,7 @@ impl Replica {
         self,
         node: Node<P, AnyStore>,
         routes: OpenApiRouter,
+        operated: OpenApiRouter,
         members: AnyStore,
     ) -> Result<(), Error> {
         let Self { role, options, host, internal, admin, me } = self;
@@ -208,7 +210,7 @@ impl Replica {
         host.readiness.check("store", move || store.trouble().map_or_else(|| host::is_well(&health), |_| Ok(())));
         let health = node.health();
         host.readiness.limit("store", move || host::is_unlimited(&health));
-        let operated = operators::router(node.inspection(), options.serve.store.durability());
+        let operated = operated.merge(operators::router(node.inspection(), options.serve.store.durability()));
         let begin = |listener| Admin::begin(listener, operated, host.readiness.clone(), host.stop());
         let admin = admin.map(begin).transpose()?;
         let (address, operators) = (host.address, admin.as_ref().map(Admin::address).map(tracing::field::display));

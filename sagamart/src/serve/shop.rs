@@ -89,11 +89,11 @@ async fn serve(
     let checkouts = (options.checkout_timeout(), log, options.sampling());
     let settings = options.engine();
     let history_kept = observer_of(options, &history, &mut host, observer)?;
-    let Market { running: market, routes, history: admin } =
+    let Market { running: market, routes, history: admin, operated } =
         market::start([engine, observer], store, partitions, &settings, checkouts, history_kept, host.registry())?;
     let has_history = admin.is_some();
-    let operated = operators::router(market.inspection(), options.store.durability());
-    let operated = admin.unwrap_or_default().merge(operated);
+    let process = operators::router(market.inspection(), options.store.durability());
+    let operated = admin.unwrap_or_default().merge(operated).merge(process);
     let admin = match history.listen().await? {
         Some(listener) => Some(Admin::begin(listener, operated, host.readiness.clone(), host.stop())?),
         None => None,

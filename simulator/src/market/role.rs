@@ -111,6 +111,7 @@ macro_rules! of_holder {
 pub(crate) fn service_of(operation: &Operation) -> Service {
     match operation {
         Operation::Checkout { .. }
+        | Operation::Cancel { .. }
         | Operation::FindOrder { .. }
         | Operation::AddItem { .. }
         | Operation::RenewOrder { .. } => Service::Order,
@@ -129,6 +130,7 @@ pub(crate) fn service_of(operation: &Operation) -> Service {
 pub(crate) fn name_of<'a>(setup: &'a Setup, operation: &Operation) -> &'a str {
     match *operation {
         Operation::Checkout { order }
+        | Operation::Cancel { order }
         | Operation::FindOrder { order }
         | Operation::AddItem { order, .. }
         | Operation::RenewOrder { order } => setup.orders[order].as_str(),
@@ -193,6 +195,11 @@ impl Role for Orders {
                 };
                 order::Command::Initialise { orders: vec![new] }
             }
+            Operation::Cancel { order } => order::Command::Cancel {
+                order: setup.orders[order].clone(),
+                by: "operator".parse().expect("a remark"),
+                because: "the plan says so".parse().expect("a remark"),
+            },
             Operation::FindOrder { order } => order::Command::Find { order: setup.orders[order].clone() },
             Operation::AddItem { order, item, quantity: units } => order::Command::AddItem {
                 order: setup.orders[order].clone(),
@@ -214,12 +221,14 @@ impl Role for Orders {
             order::Reply::InCheckout => Outcome::InCheckout,
             order::Reply::Paid => Outcome::Paid,
             order::Reply::Empty => Outcome::Empty,
+            order::Reply::NoCheckout => Outcome::NoCheckout,
             order::Reply::Late { .. } => Outcome::Busy,
             order::Reply::Cancelled(reason) => match reason {
                 Reason::OutOfStock { item } => Outcome::OutOfStock(setup.item_number(item)),
                 Reason::NotEnoughCredit => Outcome::NotEnoughCredit,
                 Reason::Busy => Outcome::Busy,
                 Reason::Timeout => Outcome::Timeout,
+                Reason::CancelledByOperator { .. } => Outcome::Cancelled,
                 Reason::UnknownItem { .. } | Reason::UnknownUser => unreachable!("plans name what exists: {reason:?}"),
             },
             order::Reply::Created(_)

@@ -106,6 +106,20 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// The same, while an operator ends checkouts.
+    fn plan_with_cancels()(
+        plan in plan_with_copies(),
+        cancels in vec((any::<prop::sample::Index>(), 0..ORDERS), 1..4),
+    ) -> Plan {
+        let mut plan = plan;
+        for (place, order) in cancels {
+            plan.operations.insert(place.index(plan.operations.len() + 1), Operation::Cancel { order });
+        }
+        plan
+    }
+}
+
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Choice {
@@ -207,6 +221,36 @@ proptest! {
     fn late_copies_and_bulk_commands_keep_the_promises(plan in plan_with_copies(), schedule in schedule()) {
         run(plan, &schedule)?;
     }
+}
+
+proptest! {
+    #![proptest_config(config(1_000))]
+
+    #[test]
+    fn an_operator_who_ends_checkouts_keeps_the_promises(plan in plan_with_cancels(), schedule in schedule()) {
+        run(plan, &schedule)?;
+    }
+}
+
+/// Otherwise the test before this one would show nothing.
+#[test]
+fn an_operator_ends_checkouts_comes_too_late_and_finds_none() {
+    let mut unheard = BTreeSet::from(["Cancelled", "Paid", "NoCheckout"]);
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..1_000 {
+        let (plan, schedule) = (plan_with_cancels(), schedule()).new_tree(&mut runner).expect("a plan").current();
+        let market = run(plan, &schedule).expect("the promises are kept");
+        for entry in market.history().entries() {
+            let Entry::Ended(operation, outcome) = entry else { continue };
+            let is_cancel = matches!(market.plan().operations[*operation], Operation::Cancel { .. });
+            let outcome = format!("{outcome:?}");
+            unheard.retain(|name| *name != outcome || *name == "Paid" && !is_cancel);
+        }
+        if unheard.is_empty() {
+            return;
+        }
+    }
+    panic!("never heard: {unheard:?}");
 }
 
 proptest! {

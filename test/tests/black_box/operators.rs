@@ -1,8 +1,9 @@
-//! What processes say of themselves to operators.
+//! What processes say of themselves to operators, and let them do.
 
 use std::process::Command;
 
-use sagamart_black_box::{Apart, Client, Fixture, Outcome, Settings, binary};
+use hyper::Method;
+use sagamart_black_box::{Apart, Client, Exit, Fixture, Outcome, Settings, binary, exposition::Exposition};
 use serde_json::Value;
 
 use crate::history::{ask, lines, until};
@@ -151,4 +152,106 @@ async fn a_process_that_says_nothing_of_itself_is_no_replica() {
     let exit = ask(server, &["status", "--shop", &shop, "--replica", &shop]);
     assert_eq!(exit.status.code(), Some(1), "{exit:?}");
     assert!(exit.stdout.contains("it says nothing of itself"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn logs_are_read_again_where_the_owner_is_told_to() {
+    let apart = Apart::start(60, 1).await;
+    let redeliver = |admin: &str, words: &[&str]| command(admin, &[&["redeliver"], words].concat());
+    let admin = apart.stock.admin();
+    let (words, said) = (["stock", "0", "--because", "a try"], "order/0 after event 0 (0 behind)");
+    let dry = redeliver(&admin, &[&words[..], &["--dry-run"]].concat());
+    assert!(dry.status.success() && dry.stdout.contains("would read") && dry.stdout.contains(said), "{dry:?}");
+    assert!(!apart.stock.said().contains("an operator"), "nothing was done");
+    let done = redeliver(&admin, &words);
+    assert!(done.status.success() && done.stdout.contains(said), "{done:?}");
+    until("the log says who and why", async || {
+        let log = apart.stock.said();
+        log.contains("an operator") && log.contains("alice") && log.contains("a try")
+    })
+    .await;
+    for (words, said) in [
+        (["stock", "1", "--because", "a try"], "no partition stock/1 runs in this process"),
+        (["order", "0", "--because", "a try"], "no partition order/0 runs in this process"),
+        (["stock", "0", "--because", ""], "because: it is empty"),
+    ] {
+        let exit = redeliver(&admin, &words);
+        assert!(exit.status.code() == Some(1) && exit.stderr.contains(said), "{exit:?}");
+    }
+}
+
+/// What a command of an operator comes to.
+fn command(admin: &str, arguments: &[&str]) -> Exit {
+    let output = Command::new(binary::path()).args(arguments).args(["--admin", admin]).env("USER", "alice").output();
+    let output = output.expect("the binary runs");
+    Exit {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_back() {
+    // Longer than anything here takes: the deadline decides nothing.
+    let apart = Apart::start(3000, 2).await;
+    let (orders, stock, payment) = (apart.order.shop(), apart.stock.shop(), apart.payment.shop());
+    let (user, item) = (payment.user_with(10).await, stock.item_with(3, 5).await);
+    let order = orders.order_of(&user, &[(&item, 2)]).await;
+    let (admin, because) = (apart.order.admin(), ["--because", "no longer wanted"]);
+    let cancel = |order: &str, more: &[&str]| command(&admin, &[&["cancel", order], &because[..], more].concat());
+    let held = async || {
+        let all = partitions(&apart.stock.operators()).await;
+        all.iter().map(|(_, partition)| number(partition, "held")).sum::<u64>()
+    };
+    let refused = |exit: &Exit, said: &str| {
+        assert!(exit.status.code() == Some(1) && exit.stderr.contains(said) && exit.stdout.is_empty(), "{exit:?}");
+    };
+    refused(&cancel(&order, &[]), "the order is not being checked out");
+    refused(&cancel("nobodys", &[]), "there is no order nobodys");
+
+    apart.payment.freeze();
+    let waiting = tokio::spawn({
+        let (orders, order) = (orders.clone(), order.clone());
+        async move { orders.checkout(&order).await }
+    });
+    until("stock holds the units", async || held().await == 1).await;
+    let dry = cancel(&order, &["--dry-run"]);
+    assert!(
+        dry.status.success() && dry.stdout.contains(&format!("would cancel its checkout of 6 by user {user}")),
+        "{dry:?}"
+    );
+    refused(&command(&admin, &["cancel", &order, "--because", " "]), "because: it is empty");
+    let path = format!("/orders/{order}/cancel?by=mallory&because=fun");
+    let from_a_page = apart.order.operators().send(Method::POST, &path, &[("origin", "http://a.example")]).await;
+    assert_eq!(from_a_page.expect("an answer").problem().slug, "malformed");
+    assert_eq!(
+        apart.order.operators().post(&format!("/orders/{order}/cancel?by=bob")).await.problem().slug,
+        "malformed"
+    );
+    assert_eq!(orders.client.post(&path).await.problem().slug, "no-such-route", "it is not for the public");
+    assert!(!waiting.is_finished() && held().await == 1, "nothing was changed");
+
+    let done = cancel(&order, &[]);
+    assert!(done.status.success() && done.stdout.contains("its checkout was cancelled"), "{done:?}");
+    assert_eq!(waiting.await.expect("no panic").slug(), "cancelled-by-operator");
+    assert_eq!(stock.stock(&item).await, 5, "the units are back");
+    refused(&cancel(&order, &[]), "the order is not being checked out");
+    let metrics = Exposition::parse(&orders.client.get("/metrics").await.text());
+    assert_eq!(metrics.sum("sagamart_sagas_total", &[("outcome", "cancelled_by_operator")]), Some(1.0));
+
+    apart.payment.thaw();
+    assert_eq!(orders.checkout(&order).await, Outcome::Succeeded);
+    refused(&cancel(&order, &[]), "the order was checked out before");
+    assert_eq!((stock.stock(&item).await, payment.credit(&user).await), (3, 4));
+
+    let history = format!("http://{}", apart.observer.shop().client.address());
+    until("the history says who did it and why", async || {
+        command(&history, &["why", &order]).stdout.contains("decided: cancelled, alice ended it: no longer wanted")
+    })
+    .await;
+    let listed = command(&history, &["ls", "--reason", "cancelled-by-operator", "--json"]).stdout;
+    assert!(listed.lines().count() == 1 && listed.contains(&order), "{listed}");
+    let attempts = apart.observer.shop().client.get(&format!("/orders/{order}/checkouts")).await.text();
+    assert!(attempts.contains(r#""by":"alice","because":"no longer wanted""#), "{attempts}");
 }
