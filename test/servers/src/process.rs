@@ -14,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 /// How often a condition that has no event is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
 
+/// Far longer than it takes a busy machine to stop a process.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A running program. It ends with whoever started it, also where that one is killed.
 #[derive(Debug)]
 pub struct Process {
@@ -76,9 +79,27 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// SIGSTOP: it does nothing any more, but its connections stay, until [`Self::thaw`].
+    /// SIGSTOP: it does nothing any more, but its connections stay, until [`Self::thaw`]. Returns once that is so: on busy
+    /// processors its threads go on until each has had its turn.
+    ///
+    /// # Panics
+    /// It is not stopped in time.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let deadline = Instant::now() + FREEZE_TIMEOUT;
+        while !self.is_stopped() {
+            assert!(Instant::now() < deadline, "still running {FREEZE_TIMEOUT:?} after SIGSTOP:\n{}", self.output());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Whether none of its threads runs.
+    fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
+        let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        // What follows the name in brackets is the state.
+        let mut states = stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next());
+        states.all(|state| "tTZX".contains(state))
     }
 
     /// SIGCONT.

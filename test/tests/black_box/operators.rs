@@ -215,7 +215,8 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
         let (orders, order) = (orders.clone(), order.clone());
         async move { orders.checkout(&order).await }
     });
-    until("stock holds the units", async || held().await == 1).await;
+    until("stock holds the units", async || held().await == 1 || waiting.is_finished()).await;
+    assert!(!waiting.is_finished(), "{:?}", waiting.await);
     let dry = cancel(&order, &["--dry-run"]);
     assert!(
         dry.status.success() && dry.stdout.contains(&format!("would cancel its checkout of 6 by user {user}")),
