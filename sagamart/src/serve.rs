@@ -11,6 +11,7 @@ mod admin;
 mod database;
 mod descriptors;
 mod health;
+mod history_metrics;
 mod history_options;
 mod host;
 mod http_options;

@@ -84,7 +84,7 @@ pub struct Apart {
     pub stock: Part,
     /// The payment service.
     pub payment: Part,
-    /// The observer, whose public routes are those for operators.
+    /// The observer, whose history is among its operators' routes.
     pub observer: Part,
     directory: TempDir,
 }

@@ -48,13 +48,14 @@ pub(crate) fn test(workspace: &Workspace, run: &mut Run<'_>) -> Result<()> {
     counted(run, tests.env(TOOLS_VARIABLE, tools))
 }
 
-/// Writes what has another file as its source: the file that `kubectl apply -f k8s/` reads, the Dockerfiles of two services, and the
+/// Writes what has another file as its source: the file that `kubectl apply -f k8s/` reads, the Dockerfiles of the others, and the
 /// chart's copies of what is for Prometheus and Grafana.
 pub(crate) fn render(workspace: &Workspace) -> Result<String> {
     let dockerfile = |service: &str| workspace.root().join(service).join("Dockerfile");
     let order = fs::read_to_string(dockerfile("order"))?;
-    for service in ["stock", "payment"] {
-        fs::write(dockerfile(service), format!("{WRITTEN_HEAD}{}", order.replace("order", service)))?;
+    for service in ["stock", "payment", "observer"] {
+        let written = order.replace("order", service).replace("\"observer\"]", "\"observe\"]");
+        fs::write(dockerfile(service), format!("{WRITTEN_HEAD}{written}"))?;
     }
     let files = workspace.root().join("charts/sagamart/files");
     fs::create_dir_all(&files)?;
@@ -69,7 +70,7 @@ pub(crate) fn render(workspace: &Workspace) -> Result<String> {
     }
     let text = format!("{RENDERED_HEAD}{}", String::from_utf8_lossy(&output.stdout));
     fs::write(workspace.root().join(RENDERED), text)?;
-    Ok(format!("{RENDERED}, two Dockerfiles, {} files of the chart", CHART_FILES.len()))
+    Ok(format!("{RENDERED}, three Dockerfiles, {} files of the chart", CHART_FILES.len()))
 }
 
 /// The folder with everything that the tests call, complete.

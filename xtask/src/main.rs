@@ -37,7 +37,7 @@ enum Xtask {
     Test,
     /// Everything that has to pass before a change lands: every test, and all the checks below
     Ci,
-    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay, and two Dockerfiles from the third
+    /// Writes the manifests that `kubectl apply -f k8s/` applies, from their overlay, and three Dockerfiles from the fourth
     RenderManifests,
     /// Makes the images that the compose files' tests run on, and gets `docker compose`, where the machine has none
     Images,

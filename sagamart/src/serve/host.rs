@@ -59,8 +59,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Listens, and says from now on that the process is starting.
-    pub(crate) async fn listen(options: &ServeOptions, stop: Stop) -> Result<Self, Error> {
+    /// Listens, and says from now on that the process is starting. `runs` is what it is to run.
+    pub(crate) async fn listen(options: &ServeOptions, runs: &'static str, stop: Stop) -> Result<Self, Error> {
         descriptors::raise();
         let listener = options.listen().listen("--listen").await?;
         let address = listener.local_addr()?;
@@ -72,7 +72,7 @@ impl Host {
         let registries = [(); 2].map(|()| {
             let mut registry = Registry::default();
             connections.register(&mut registry);
-            registry.register_collector(Box::new(Vitals::new(readiness.clone())));
+            registry.register_collector(Box::new(Vitals::new(readiness.clone(), runs)));
             registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(store.clone()));
             registry
         });

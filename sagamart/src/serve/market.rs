@@ -21,7 +21,10 @@ use tokio::runtime;
 use utoipa_axum::router::OpenApiRouter;
 use web::call::Waits;
 
-use super::host::{Recovered, Run};
+use super::{
+    history_metrics::HistoryMetrics,
+    host::{Recovered, Run},
+};
 
 /// Starts the services, each with a store and so many partitions, on the threads of `engine`; and on those of
 /// `observer`, where a history is to be kept, the observer of them. A checkout may take so long, and what becomes of it is said in the log.
@@ -56,7 +59,10 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
         .merge(stock::router(stock, waits))
         .merge(payment::router(payment, waits));
     let _on_its_threads = engine.enter();
-    let history = history.map(|history| observer::router(history, Arc::new(books)));
+    let history = history.map(|history| {
+        HistoryMetrics::register(registry).ask(history.clone(), observer);
+        observer::router(history, Arc::new(books))
+    });
     Ok(Market { running: market.start()?, routes, history, operated })
 }
 

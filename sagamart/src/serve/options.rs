@@ -228,6 +228,11 @@ impl Shop {
 /// One replica of the observer: consumes the events of order, stock and payment, and keeps a history of them, of which
 /// operators can ask it. Nothing waits for it. Any number of replicas may share its database.
 #[derive(Args, Clone, Debug)]
+#[command(mut_arg("admin_listen", |listen| {
+    listen
+        .help("Where operators connect, who are told everything: never to be reached by the public. With it, --listen has health \
+               and metrics alone; a port alone is one of 127.0.0.1 [default: they ask the history at --listen]")
+}))]
 pub(crate) struct ObserveOptions {
     #[command(flatten)]
     retention: RetentionOptions,

@@ -26,6 +26,7 @@ use super::{
     Error,
     admin::Admin,
     health::StoreHealth,
+    history_metrics::HistoryMetrics,
     host::{self, Host, Run},
     life::Stop,
     market::Books,
@@ -49,7 +50,7 @@ struct Replica {
 /// Serves until told to stop.
 pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> Result<(), Error> {
     options.check(role)?;
-    let mut host = Host::listen(&options.serve, stop.clone()).await?;
+    let mut host = Host::listen(&options.serve, role.name(), stop.clone()).await?;
     let internal = options.internal_listen.clone().listen("--internal-listen").await?;
     let admin = match options.admin_listen.clone() {
         Some(address) => Some(address.listen("--admin-listen").await?),
@@ -170,8 +171,15 @@ impl Replica {
                 let _: Handle<Orders> = self.peer(&mut node);
                 let books =
                     Books { stock: StockQueries(self.peer(&mut node)), payment: PaymentQueries(self.peer(&mut node)) };
+                let history = HistoryMetrics::register(self.host.registry());
+                history.ask(node.handle(), &threads);
                 let routes = observer::router(node.handle(), Arc::new(books));
-                self.start(node, routes, OpenApiRouter::new(), members).await
+                // With a listener for operators, probes and scrapes reach the other one without being shown the history.
+                let (public, operated) = match self.admin {
+                    Some(_) => (OpenApiRouter::new(), routes),
+                    None => (routes, OpenApiRouter::new()),
+                };
+                self.start(node, public, operated, members).await
             }
         }
     }

@@ -31,7 +31,7 @@ impl Shop {
     pub(crate) async fn run(self, threads: [runtime::Handle; 2], mut stop: Stop) -> Result<(), Error> {
         let history = self.history.clone();
         let options = self.options()?;
-        let mut host = Host::listen(&options, stop.clone()).await?;
+        let mut host = Host::listen(&options, "shop", stop.clone()).await?;
         let Some(store) = stop.or(options.store.open(host.registry())).await else { return Ok(()) };
         let store = store?;
         let served = match &store {

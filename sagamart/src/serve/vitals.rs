@@ -10,7 +10,11 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{
+        counter::ConstCounter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
 };
 use rustix::{
     param::page_size,
@@ -23,13 +27,14 @@ use web::Readiness;
 #[derive(Debug)]
 pub(crate) struct Vitals {
     readiness: Readiness,
+    runs: &'static str,
     began: f64,
 }
 
 impl Vitals {
-    /// Of a process that begins now.
-    pub(crate) fn new(readiness: Readiness) -> Self {
-        Self { readiness, began: clock() }
+    /// Of a process that begins now, and runs a service or the whole shop.
+    pub(crate) fn new(readiness: Readiness, runs: &'static str) -> Self {
+        Self { readiness, runs, began: clock() }
     }
 }
 
@@ -38,6 +43,10 @@ impl Collector for Vitals {
         let mut write = |name: &str, help: &str, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
+        let labels = [("runs", self.runs), ("version", env!("CARGO_PKG_VERSION"))];
+        let process = Family::<[(&str, &str); 2], Gauge>::default();
+        process.get_or_create(&labels).set(1);
+        write("sagamart_process_info", "What the process runs, and its version.", &process)?;
         let report = self.readiness.report();
         let (ready, has_room) = (gauge(report.ready), gauge(report.limits.is_empty()));
         write("sagamart_ready", "1 while requests are welcome here, as /readyz says.", &ready)?;

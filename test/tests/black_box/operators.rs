@@ -119,7 +119,7 @@ async fn a_replica_says_who_else_is_there_and_what_it_lacks() {
             assert_eq!(text(partition, "owner"), part.internal(), "{partition}");
         }
     }
-    let history = format!("http://{}", apart.observer.shop().client.address());
+    let history = apart.observer.admin();
     let status = || {
         let shop = format!("http://{}", apart.order.shop().client.address());
         let mut command = Command::new(binary::path());
@@ -246,13 +246,13 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
     refused(&cancel(&order, &[]), "the order was checked out before");
     assert_eq!((stock.stock(&item).await, payment.credit(&user).await), (3, 4));
 
-    let history = format!("http://{}", apart.observer.shop().client.address());
+    let history = apart.observer.admin();
     until("the history says who did it and why", async || {
         command(&history, &["why", &order]).stdout.contains("decided: cancelled, alice ended it: no longer wanted")
     })
     .await;
     let listed = command(&history, &["ls", "--reason", "cancelled-by-operator", "--json"]).stdout;
     assert!(listed.lines().count() == 1 && listed.contains(&order), "{listed}");
-    let attempts = apart.observer.shop().client.get(&format!("/orders/{order}/checkouts")).await.text();
+    let attempts = apart.observer.operators().get(&format!("/orders/{order}/checkouts")).await.text();
     assert!(attempts.contains(r#""by":"alice","because":"no longer wanted""#), "{attempts}");
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sagamart_black_box::{Fixture, Fleet, Market, Prometheus, Shop, prometheus::promtool};
+use sagamart_black_box::{Fixture, Fleet, Market, Observers, Prometheus, Shop, prometheus::promtool};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -27,10 +27,13 @@ const ORDERS: usize = 200;
 
 /// Alerts whose fault would take longer than a test may: sagamart.test.yml has each of them come, and here what it compares
 /// has data.
-const NOT_PRODUCED: [&str; 6] = [
+const NOT_PRODUCED: [&str; 8] = [
     // Thousands of events behind, or half a minute undecided.
     "SagamartLagGrows",
     "SagamartSagasStuck",
+    "SagamartHistoryLags",
+    // Logs that were trimmed before the observer came: test/tests/fleet/observer.rs has one, and what it is shown as.
+    "SagamartHistoryGap",
     // All of a process's descriptors.
     "SagamartDescriptorsNearlyOut",
     // A database that went back, and another shop's: saga/tests/identity.rs has them, and what they are counted as.
@@ -78,12 +81,17 @@ impl Load {
 }
 
 /// The shipped configuration, but for where the replicas are, and every second.
-async fn prometheus(fleet: &Fleet, whole: &Fixture) -> Prometheus {
+async fn prometheus(fleet: &Fleet, observers: &Observers, whole: &Fixture) -> Prometheus {
     let mut configuration = text("monitoring/prometheus.yml");
     for (index, replica) in fleet.replicas.iter().enumerate() {
         let name = format!("{}-service-{}:8000", ["order", "stock", "payment"][replica.service], index / 3 + 1);
         assert!(configuration.contains(&name), "{name} is not scraped");
         configuration = configuration.replace(&name, &fleet.address(index).to_string());
+    }
+    for index in [0, 1] {
+        let name = format!("observer-service-{}:8000", index + 1);
+        assert!(configuration.contains(&name), "{name} is not scraped");
+        configuration = configuration.replace(&name, &observers.public(index).address().to_string());
     }
     configuration = configuration.replace("interval: 5s", "interval: 1s");
     configuration.push_str(&format!("          - {}\n", whole.server().address()));
@@ -127,9 +135,9 @@ async fn alerts(prometheus: &Prometheus) -> Vec<(String, String)> {
     alerts.map(|rule| (rule["name"].as_str().unwrap().to_owned(), rule["query"].as_str().unwrap().to_owned())).collect()
 }
 
-async fn names_are_well_formed(fleet: &Fleet, whole: &Fixture) {
+async fn names_are_well_formed(fleet: &Fleet, observers: &Observers, whole: &Fixture) {
     let replicas = (0..3).map(|index| fleet.replica(index));
-    for client in replicas.chain([whole.shop.client.clone()]) {
+    for client in replicas.chain([observers.public(0), whole.shop.client.clone()]) {
         let metrics = client.get("/metrics").await.text();
         let mut check = promtool(&path("."));
         check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -144,11 +152,15 @@ async fn names_are_well_formed(fleet: &Fleet, whole: &Fixture) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_dashboard_and_the_rules_ask_for_is_there_and_faults_show() {
     let mut fleet = Fleet::start(CHECKOUT_TIMEOUT).await;
+    let mut observers = Observers::of(&fleet);
+    observers.start(0);
+    observers.start(1);
+    observers.ready().await;
     let whole = Fixture::new().await;
     let (load, other_load) = (Load::on(fleet.shop()).await, Load::on(whole.shop.clone()).await);
-    let prometheus = prometheus(&fleet, &whole).await;
-    names_are_well_formed(&fleet, &whole).await;
-    prometheus.await_data("count(up == 1) == 7", TIMEOUT).await;
+    let prometheus = prometheus(&fleet, &observers, &whole).await;
+    names_are_well_formed(&fleet, &observers, &whole).await;
+    prometheus.await_data("count(up == 1) == 9", TIMEOUT).await;
 
     for (panel, expression) in dashboard() {
         let found = prometheus.await_data(&expression, TIMEOUT).await;
@@ -184,6 +196,13 @@ async fn whatever_the_dashboard_and_the_rules_ask_for_is_there_and_faults_show()
     let () = fleet.databases[1].ask(&["CONFIG", "SET", "maxmemory", "1"]);
     see(&["SagamartStoreFull"]).await;
     let () = fleet.databases[1].ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    observers.database.kill();
+    see(&["SagamartHistoryAway"]).await;
+    // A night's sleep is worth more than the history.
+    for page in ["SagamartStoreNotWorking", "SagamartNoOwner"] {
+        let (_, expression) = alerts.iter().find(|(name, _)| name == page).expect("an alert");
+        assert!(prometheus.query(expression).await.is_empty(), "{page} for the observer's database");
+    }
     // Payment loses its database, and then one of its two replicas: nobody can take over what that one looked after.
     fleet.databases[2].kill();
     fleet.kill_replica(2);

@@ -10,7 +10,7 @@ use crate::{
     docker::{command, inspect, run},
     gateway,
     load::{Answers, Load, Watch},
-    monitoring,
+    monitoring, observer,
     project::{BASE, HIGHLY_AVAILABLE, Project, SERVICES},
     walk,
 };
@@ -89,6 +89,10 @@ async fn any_container_may_be_stopped_or_killed_and_the_loss_of_one_replica_of_a
     gateway::keys_of_clients_are_passed_on(&project).await;
     walk::up_ps_kill_start_ps_logs(&project);
     monitoring::prometheus_reaches_every_replica(&project).await;
+    observer::operators_are_let_in_on_loopback_alone(&project).await;
+    observer::what_was_checked_out_is_explained(&project).await;
+    observer::one_replica_is_enough(&project).await;
+    observer::checkouts_go_on_without_the_history_which_catches_up(&project).await;
     nobody_notices_while_idle(&project).await;
     nobody_notices_under_load(&project).await;
     for (service, verb) in [("order-service-2", "stop"), ("stock-service-1", "kill"), ("payment-service-1", "stop")] {
@@ -204,7 +208,8 @@ pub(crate) fn assert_hardened(container: &str) {
     }
     let published = at("/HostConfig/PortBindings").as_object().map(|ports| ports.values().collect::<Vec<_>>());
     let published = published.unwrap_or_default();
-    if ["-gateway-1", "-prometheus-1"].iter().any(|name| container.ends_with(name)) {
+    let on_loopback = ["-gateway-1", "-prometheus-1", "-observer-service-1-1", "-observer-service-2-1"];
+    if on_loopback.iter().any(|name| container.ends_with(name)) {
         assert_eq!(published.len(), 1, "{container}: {published:?}");
         let address = published.first().and_then(|port| port.pointer("/0/HostIp"));
         assert_eq!(address.and_then(|address| address.as_str()), Some("127.0.0.1"), "{container}: {published:?}");

@@ -6,7 +6,7 @@ use sagamart_black_box::binary;
 
 use crate::{
     docker::run,
-    project::{BASE, HIGHLY_AVAILABLE, SERVICES, text},
+    project::{BASE, HIGHLY_AVAILABLE, PARTS, text},
 };
 
 /// Every name of an environment variable of the program's in a text.
@@ -18,8 +18,8 @@ fn variables(text: &str) -> BTreeSet<&str> {
 #[test]
 fn every_variable_that_the_files_set_is_one_that_the_service_knows() {
     let shared = [BASE, HIGHLY_AVAILABLE, "gateway/nginx.conf"].map(text).concat();
-    for service in SERVICES {
-        let help = run(Command::new(binary::path()).args([service, "--help"]));
+    for (service, command) in PARTS {
+        let help = run(Command::new(binary::path()).args([command, "--help"]));
         let known = variables(&help);
         let set = format!("{shared}{}", text(format!("env/{service}_redis.env")));
         // A service has no use for its own address.
@@ -32,7 +32,7 @@ fn every_variable_that_the_files_set_is_one_that_the_service_knows() {
 
 #[test]
 fn each_service_has_its_own_database_and_password() {
-    let settings = SERVICES.map(|service| (service, text(format!("env/{service}_redis.env"))));
+    let settings = PARTS.map(|(service, _)| (service, text(format!("env/{service}_redis.env"))));
     let mut passwords = BTreeSet::new();
     for (service, settings) in &settings {
         assert!(settings.contains(&format!("SAGAMART_STORE=redis://{service}-db:6379\n")), "{settings}");
@@ -40,21 +40,23 @@ fn each_service_has_its_own_database_and_password() {
         assert!(password.is_some_and(|password| password.len() >= 8), "{settings}");
         passwords.insert(password);
     }
-    assert_eq!(passwords.len(), SERVICES.len());
+    assert_eq!(passwords.len(), PARTS.len());
 }
 
 #[test]
 fn the_dockerfiles_differ_in_the_name_of_the_service_alone_and_in_size() {
     let order = text("order/Dockerfile");
     let mut sizes = BTreeSet::new();
-    for service in SERVICES {
+    for (service, command) in PARTS {
         let written = text(format!("{service}/Dockerfile"));
         sizes.insert(written.len());
-        assert!(written.ends_with(&format!("ENTRYPOINT [\"sagamart\", \"{service}\"]\n")), "{written}");
-        assert!(written.ends_with(&order.replace("order", service)), "run `cargo xtask render-manifests`");
+        let entrypoint = format!("ENTRYPOINT [\"sagamart\", \"{command}\"]\n");
+        let head =
+            order.rsplit_once("ENTRYPOINT").map(|(head, _)| head.replace("order", service)).expect("an entrypoint");
+        assert!(written.ends_with(&format!("{head}{entrypoint}")), "run `cargo xtask render-manifests`");
     }
     // BuildKit takes files of one name, size and time for one file, and a checkout gives them one time: stock would run order's image.
-    assert_eq!(sizes.len(), SERVICES.len());
+    assert_eq!(sizes.len(), PARTS.len());
 }
 
 #[test]

@@ -17,5 +17,6 @@ mod files;
 mod gateway;
 mod load;
 mod monitoring;
+mod observer;
 mod project;
 mod walk;

@@ -21,7 +21,7 @@ pub(crate) async fn prometheus_reaches_every_replica(project: &Project) {
     loop {
         let answer: Value = client.get("/api/v1/targets?state=active").await.json();
         let targets = answer.pointer("/data/activeTargets").and_then(Value::as_array).expect("targets");
-        if targets.len() == 6 && targets.iter().all(|target| target.get("health").is_some_and(|health| health == "up"))
+        if targets.len() == 8 && targets.iter().all(|target| target.get("health").is_some_and(|health| health == "up"))
         {
             break;
         }

@@ -21,7 +21,10 @@ const POLL: Duration = Duration::from_millis(100);
 /// Where the Dockerfiles' `BINARY` comes from.
 const BINARY_IMAGE: &str = "sagamart-binary:test";
 const TAG: &str = "test";
-/// Each with a Dockerfile and an image of its own.
+/// Each with a Dockerfile and an image of its own, a database, and a name on the command line: the services, and their observer.
+pub(crate) const PARTS: [(&str, &str); 4] =
+    [("order", "order"), ("stock", "stock"), ("payment", "payment"), ("observer", "observe")];
+/// What clients are served by.
 pub(crate) const SERVICES: [&str; 3] = ["order", "stock", "payment"];
 
 /// The file that everyone starts from, and the one that is added to it.
@@ -44,6 +47,7 @@ pub(crate) struct Project {
     subnet: &'static str,
     port: u16,
     prometheus: u16,
+    operators: [u16; 2],
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -56,7 +60,8 @@ impl Project {
     /// They do not get there.
     pub(crate) fn up(name: &'static str, files: &'static [&'static str], subnet: &'static str) -> Self {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let project = Self { name, files, subnet, port: free_port(), prometheus: free_port(), _turn: turn };
+        let [port, prometheus, first, second] = [(); 4].map(|()| free_port());
+        let project = Self { name, files, subnet, port, prometheus, operators: [first, second], _turn: turn };
         // What a run that was ended left behind.
         project.down();
         project.build();
@@ -75,6 +80,8 @@ impl Project {
         compose
             .env("GATEWAY_PORT", self.port.to_string())
             .env("PROMETHEUS_PORT", self.prometheus.to_string())
+            .env("ADMIN_PORT", self.operators[0].to_string())
+            .env("ADMIN_PORT_2", self.operators[1].to_string())
             .env("SUBNET", self.subnet)
             .env("IMAGE_TAG", TAG)
             // Only so that tests need not wait for the next time.
@@ -95,7 +102,7 @@ impl Project {
         run(command(&["import", "-", BINARY_IMAGE]).stdin(packed));
         assert!(archive.wait().expect("tar ends").success(), "tar packs the binary");
         // The other replicas use the same images.
-        let built = SERVICES.map(|service| format!("{service}-service-1"));
+        let built = PARTS.map(|(service, _)| format!("{service}-service-1"));
         let mut build = self.compose(&["build", "--build-arg", &format!("BINARY={BINARY_IMAGE}")]);
         run(build.args(built));
     }
@@ -168,6 +175,15 @@ impl Project {
         SocketAddr::from(([127, 0, 0, 1], self.prometheus))
     }
 
+    /// A client of what the first or the second replica of the observer shows operators.
+    ///
+    /// # Panics
+    /// There is no such replica.
+    pub(crate) fn operators(&self, number: usize) -> Client {
+        let port = self.operators.get(number - 1).expect("a replica");
+        Client::new(SocketAddr::from(([127, 0, 0, 1], *port)))
+    }
+
     /// A client of the gateway.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
@@ -184,7 +200,7 @@ impl Project {
 impl Drop for Project {
     fn drop(&mut self) {
         self.down();
-        let images = SERVICES.map(|service| format!("sagamart/{service}:{TAG}"));
+        let images = PARTS.map(|(service, _)| format!("sagamart/{service}:{TAG}"));
         let _ = command(&["image", "rm"]).args(images).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }

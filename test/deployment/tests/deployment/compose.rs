@@ -11,7 +11,7 @@ const FILES: [&str; 2] = ["docker-compose.yml", "docker-compose.ha.yml"];
 struct Replica {
     /// File and name, for a message.
     place: String,
-    /// `order`, `stock` or `payment`.
+    /// `order`, `stock`, `payment` or `observer`.
     service: String,
     value: Value,
     variables: BTreeMap<String, String>,
@@ -44,8 +44,15 @@ fn replicas() -> Vec<Replica> {
             });
         }
     }
-    assert_eq!(found.len(), 2 * 6, "two replicas of three services in each file");
+    assert_eq!(found.len(), 8 + 6, "two of each service in each file, and in the first two observers");
     found
+}
+
+impl Replica {
+    /// What the binary is told to be.
+    fn subcommand(&self) -> &str {
+        if self.service == "observer" { "observe" } else { &self.service }
+    }
 }
 
 /// Those of the first file, which says everything.
@@ -56,7 +63,7 @@ fn complete() -> Vec<Replica> {
 #[test]
 fn every_variable_of_the_compose_files_is_one_that_the_binary_reads() {
     for replica in replicas() {
-        let interface = binary::interface(&replica.service);
+        let interface = binary::interface(replica.subcommand());
         let ours: Vec<&String> = replica.variables.keys().filter(|name| name.starts_with("SAGAMART_")).collect();
         assert!(!ours.is_empty(), "{}", replica.place);
         for name in ours {
@@ -98,7 +105,7 @@ fn peers_in_compose_are_names_on_the_network_with_the_internal_port() {
             assert!(aliases.contains(&wanted), "{}: {name} is {address}, which is none of {aliases:?}", replica.place);
         }
     }
-    assert_eq!(peers, 10, "two of each service: order and payment know both others, stock knows order");
+    assert_eq!(peers, 16, "two of each: order and payment know both others, stock knows order, the observer all three");
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn images_in_compose_have_the_names_of_the_manifests_and_start_their_service() {
         assert!(image.starts_with(&format!("sagamart/{}:", replica.service)), "{}: {image}", replica.place);
         let dockerfile = format!("{}/Dockerfile", replica.service);
         assert_eq!(replica.value.pointer("/build/dockerfile"), Some(&json!(dockerfile)), "{}", replica.place);
-        let entrypoint = format!("ENTRYPOINT [\"sagamart\", \"{}\"]", replica.service);
+        let entrypoint = format!("ENTRYPOINT [\"sagamart\", \"{}\"]", replica.subcommand());
         assert!(tools::text(&dockerfile).lines().any(|line| line == entrypoint), "{dockerfile} has no {entrypoint}");
     }
 }
@@ -131,4 +138,25 @@ fn health_checks_in_compose_ask_the_port_that_is_listened_on() {
             replica.place
         );
     }
+}
+
+/// Operators are let in at the observer alone, on a port that is published on loopback and that is not the one with the metrics.
+#[test]
+fn operators_are_let_in_on_loopback() {
+    for replica in complete() {
+        let (admin, ports) = (replica.variables.get("SAGAMART_ADMIN_LISTEN"), replica.value.get("ports"));
+        if replica.service != "observer" {
+            assert!(admin.is_none() && ports.is_none(), "{}", replica.place);
+            continue;
+        }
+        let port = admin.and_then(|address| address.rsplit(':').next()).expect("a port");
+        let [published] = ports.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() else {
+            panic!("{}: {ports:?}", replica.place)
+        };
+        let published = published.as_str().expect("a port");
+        assert!(published.starts_with("127.0.0.1:${"), "{}: {published}", replica.place);
+        assert!(published.ends_with(&format!("}}:{port}")), "{}: {published}", replica.place);
+    }
+    let gateway = tools::text("gateway/nginx.conf");
+    assert!(!gateway.contains("observer") && !gateway.contains(":8010"), "no way leads there");
 }
