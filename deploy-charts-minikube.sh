@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares a minikube for `kubectl apply -f k8s/`: images, a Valkey per service, an ingress controller.
+# Prepares a minikube for `kubectl apply -f k8s/`: images, a Valkey for each service, an ingress controller.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=helm-config/functions.sh
@@ -11,8 +11,8 @@ Prepares a running minikube for the shop. Can be run again at any time: what is 
 
 Usage: ./deploy-charts-minikube.sh [install|images|uninstall] [OPTION...]
 
-  install      (default) namespace, passwords, a Valkey for each service, an ingress controller
-  images       builds the images of the three services inside minikube
+  install      (default) namespace, passwords, a Valkey for each service and for the observer, an ingress controller
+  images       builds the images of the services and of the observer inside minikube
   uninstall    removes what `install` installed; data only with --delete-data
 
   --ingress traefik|addon|none
@@ -44,7 +44,7 @@ require_all
 
 build_images() {
     local service
-    for service in order stock payment; do
+    for service in order stock payment observer; do
         say "the image sagamart/$service:0.1.0, built inside minikube"
         run minikube --profile "$context" image build --tag "sagamart/$service:0.1.0" --file "$service/Dockerfile" .
     done

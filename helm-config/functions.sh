@@ -3,7 +3,7 @@
 action=install context='' dry_run=no delete_data=no
 
 namespace=sagamart
-databases=(order-db stock-db payment-db)
+databases=(order-db stock-db payment-db observer-db)
 
 # Tried with this version; `auth.usersExistingSecret` and others are templates only in later ones, so every value here is literal.
 valkey_repository=https://valkey.io/valkey-helm/

@@ -2,9 +2,26 @@
 {{- if contains "sagamart" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-sagamart" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
-{{- /* The parts that run: the three services, or the whole shop as one. */}}
+{{- /* The parts that run: the three services and their observer, or the whole shop as one. */}}
 {{- define "sagamart.components" -}}
-{{- if eq .Values.store.mode "embedded" }}shop{{ else }}order stock payment{{ end }}
+{{- if eq .Values.store.mode "embedded" }}shop{{ else }}order stock payment{{ if .Values.observe.enabled }} observer{{ end }}{{ end }}
+{{- end }}
+
+{{- /* How many replicas a part has; of the observer one does the work. Takes a dict of `root` and `component`. */}}
+{{- define "sagamart.replicas" -}}
+{{- if eq .component "observer" }}{{ .root.Values.observe.replicas }}{{ else }}{{ .root.Values.replicas }}{{ end }}
+{{- end }}
+
+{{- /* Whether a part is scaled: "true" or nothing. Takes the same. */}}
+{{- define "sagamart.isScaled" -}}
+{{- if and .root.Values.autoscaling.enabled (ne .component "observer") }}true{{ end }}
+{{- end }}
+
+{{- define "sagamart.historyEnvironment" -}}
+- name: SAGAMART_HISTORY_HOURS
+  value: {{ ternary .Values.observe.historyHours 0 .Values.observe.enabled | int64 | quote }}
+- name: SAGAMART_HISTORY_MIB
+  value: {{ .Values.observe.historyMib | int64 | quote }}
 {{- end }}
 
 {{- /* Takes a dict of `root` and `component`. */}}
@@ -81,14 +98,18 @@ livenessProbe:
   value: {{ .Values.settings.partitions | quote }}
 - name: SAGAMART_CHECKOUT_TIMEOUT
   value: {{ .Values.settings.checkoutTimeoutSeconds | quote }}
-{{- if and (eq .Values.expose.kind "httpRoute") (eq .Values.expose.httpRoute.idempotencyKey "envoy") }}
-- name: SAGAMART_BEHIND_GATEWAY
-  value: "true"
-{{- end }}
 - name: SAGAMART_RECORDS_IN_MEMORY
   value: {{ .Values.settings.recordsInMemory | int64 | quote }}
 - name: SAGAMART_LOG
   value: {{ .Values.settings.log }}
+{{- end }}
+
+{{- /* For what a gateway leads to. */}}
+{{- define "sagamart.gatewayEnvironment" -}}
+{{- if and (eq .Values.expose.kind "httpRoute") (eq .Values.expose.httpRoute.idempotencyKey "envoy") }}
+- name: SAGAMART_BEHIND_GATEWAY
+  value: "true"
+{{- end }}
 {{- end }}
 
 {{- define "sagamart.serviceEnvironment" -}}
@@ -100,6 +121,9 @@ livenessProbe:
     fieldRef:
       fieldPath: status.podIP
 {{ include "sagamart.commonEnvironment" .root }}
+{{- if ne .component "observer" }}
+{{ include "sagamart.gatewayEnvironment" .root }}
+{{- end }}
 - name: SAGAMART_DRAIN_NOTICE
   value: {{ .root.Values.settings.drainNoticeSeconds | quote }}
 - name: SAGAMART_INTERNAL_LISTEN
@@ -126,8 +150,17 @@ livenessProbe:
 - name: SAGAMART_REPLICAS
   value: {{ required "store.redis.replicas: with durability=replicated, say how many replicas a failover may promote" .root.Values.store.redis.replicas | quote }}
 {{- end }}
+{{- if eq $component "observer" }}
+- name: SAGAMART_ADMIN_LISTEN
+  value: 0.0.0.0:8010
+{{ include "sagamart.historyEnvironment" .root }}
+{{- else if not .root.Values.observe.enabled }}
+# Nothing is kept for an observer, for there is none.
+- name: SAGAMART_OBSERVER_LAG
+  value: "0"
+{{- end }}
 {{- /* Whose events it consumes. */}}
-{{- range $peer := get (dict "order" (list "stock" "payment") "stock" (list "order") "payment" (list "order" "stock")) $component }}
+{{- range $peer := get (dict "order" (list "stock" "payment") "stock" (list "order") "payment" (list "order" "stock") "observer" (list "order" "stock" "payment")) $component }}
 - name: SAGAMART_PEER_{{ upper $peer }}
   value: {{ include "sagamart.name" $root }}-{{ $peer }}-internal:9000
 {{- end }}

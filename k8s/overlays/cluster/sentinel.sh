@@ -1,12 +1,12 @@
 #!/bin/sh
-# Starts one of the three Sentinels that watch the three databases.
+# Starts one of the three Sentinels that watch the databases.
 # A Sentinel writes what it learns into its configuration file, so the file is made once and then only gets its passwords afresh.
 set -eu
 
 config=${SENTINEL_CONFIG:-/data/sentinel.conf}
 domain=${CLUSTER_DOMAIN:-cluster.local}
 port=${SENTINEL_PORT:-26379}
-databases=${SENTINEL_DATABASES:-order stock payment}
+databases=${SENTINEL_DATABASES:-order stock payment observer}
 
 say() { printf 'sentinel.sh: %s\n' "$*" >&2; }
 

@@ -24,8 +24,15 @@ pub fn variants() -> Vec<(String, Vec<&'static str>)> {
             "expose.ingress.className=traefik",
             "expose.hostnames={shop.example.com}",
             "expose.ingress.tlsSecret=shop-tls",
+            "observe.replicas=1",
         ],
-        &["expose.kind=none", "replicas=1", "image.registry=registry.example.com/shop/", "image.pullSecrets={pull}"],
+        &[
+            "expose.kind=none",
+            "replicas=1",
+            "image.registry=registry.example.com/shop/",
+            "image.pullSecrets={pull}",
+            "observe.enabled=false",
+        ],
         &[
             "store.redis.order.url=",
             "store.redis.order.urlSecret.name=order-url",
@@ -44,6 +51,7 @@ pub fn variants() -> Vec<(String, Vec<&'static str>)> {
             "store.embedded.storageClass=fast",
             "expose.hostnames={a.example.com,b.example.com}",
             "networkPolicy.enabled=false",
+            "observe.enabled=false",
         ],
     ];
     variants.into_iter().map(|values| (format!("{PATH} --set {}", values.join(" --set ")), values.to_vec())).collect()

@@ -100,7 +100,12 @@ fn kubectl_applies_the_plain_folder_as_it_stands_beginning_with_the_namespace() 
     let said = kubectl(&server_for(&objects), &["apply", "-f", "k8s/", "--validate=false"]);
     assert_eq!(said.len(), objects.len(), "{said:#?}");
     assert_eq!(said.first().map(String::as_str), Some("namespace/sagamart created (dry run)"), "{said:#?}");
-    for name in ["deployment.apps/order", "service/stock-internal", "ingress.networking.k8s.io/sagamart"] {
+    for name in [
+        "deployment.apps/order",
+        "deployment.apps/observer",
+        "service/stock-internal",
+        "ingress.networking.k8s.io/sagamart",
+    ] {
         assert!(said.contains(&format!("{name} created (dry run)")), "{said:#?}");
     }
 }

@@ -31,6 +31,11 @@ fn wrong_values_are_refused_by_name() {
         ("expose.httpRoute.idempotencyKey=nginx", "/expose/httpRoute/idempotencyKey"),
         ("monitoring.interval=often", "/monitoring/interval"),
         ("monitoring.rules.enabled=often", "/monitoring/rules/enabled"),
+        ("observe.enabled=often", "/observe/enabled"),
+        ("observe.historyHours=0", "/observe/historyHours"),
+        ("observe.historyMib=0", "/observe/historyMib"),
+        ("store.redis.observer.url=", "/store/redis/observer"),
+        ("networkPolicy.monitoringNamespaces=", "/networkPolicy/monitoringNamespaces"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("replica=3", "replica"),
     ] {
@@ -88,7 +93,7 @@ fn monitoring_is_there_only_when_asked_for_and_reads_the_metrics_of_every_part_o
         .filter(|service| wanted.iter().all(|(key, value)| service.at("/metadata/labels").get(key) == Some(value)))
         .map(Object::name)
         .collect();
-    assert_eq!(chosen, ["order", "stock", "payment"].map(|service| format!("shop-sagamart-{service}")));
+    assert_eq!(chosen, ["order", "stock", "payment", "observer"].map(|service| format!("shop-sagamart-{service}")));
 }
 
 #[test]
@@ -139,11 +144,37 @@ fn essence(workload: &Object, release: &str) -> Value {
 #[test]
 fn a_release_with_the_defaults_runs_what_the_plain_manifests_run() {
     let (plain, release) = (rendered::plain(), chart::rendered(&[]));
-    for service in ["order", "stock", "payment"] {
+    for service in ["order", "stock", "payment", "observer"] {
         let ours = object::named(&plain, "Deployment", service);
         let theirs = object::named(&release, "Deployment", &format!("shop-sagamart-{service}"));
         assert_eq!(essence(ours, "shop-sagamart-"), essence(theirs, "shop-sagamart-"), "{service}");
         assert_eq!(ours.at("/spec/replicas"), theirs.at("/spec/replicas"), "{service}");
+    }
+}
+
+#[test]
+fn without_an_observer_nothing_is_kept_for_it() {
+    let lag = |objects: &[Object], service: &str| {
+        let workload = object::named(objects, "Deployment", &format!("shop-sagamart-{service}"));
+        let containers = workload.containers();
+        let container = containers.first().expect("a container");
+        container
+            .variable_entry("SAGAMART_OBSERVER_LAG")
+            .map(|_| container.variable("SAGAMART_OBSERVER_LAG").to_owned())
+    };
+    let (with, without) = (chart::rendered(&[]), chart::rendered(&["observe.enabled=false"]));
+    for service in ["order", "stock", "payment"] {
+        assert_eq!(lag(&with, service), None, "{service}: as the binary does it");
+        assert_eq!(lag(&without, service).as_deref(), Some("0"), "{service}");
+    }
+    let of_observer = |objects: &[Object]| objects.iter().filter(|object| object.name().contains("observer")).count();
+    // Deployment, two Services, PodDisruptionBudget, NetworkPolicy.
+    assert_eq!((of_observer(&with), of_observer(&without)), (5, 0));
+    for (value, hours) in [("observe.historyHours=12", "12"), ("observe.enabled=false", "0")] {
+        let objects = chart::rendered(&["store.mode=embedded", value]);
+        let workload = object::named(&objects, "StatefulSet", "shop-sagamart-shop");
+        let containers = workload.containers();
+        assert_eq!(containers.first().expect("a container").variable("SAGAMART_HISTORY_HOURS"), hours, "{value}");
     }
 }
 

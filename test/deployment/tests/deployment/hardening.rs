@@ -111,6 +111,14 @@ fn replicas_are_spread_and_one_of_each_service_stays_while_nodes_are_emptied() {
 #[test]
 fn the_plain_services_have_two_replicas_and_in_a_cluster_an_autoscaler_says_how_many() {
     let (plain, cluster) = (rendered::plain(), rendered::overlay("cluster"));
+    for objects in [&plain, &cluster] {
+        assert_eq!(
+            object::named(objects, "Deployment", "observer").at("/spec/replicas"),
+            &json!(2),
+            "one works, one waits"
+        );
+        assert!(object::of_kind(objects, "HorizontalPodAutoscaler").all(|scaler| scaler.name() != "observer"));
+    }
     for service in ["order", "stock", "payment"] {
         assert_eq!(object::named(&plain, "Deployment", service).at("/spec/replicas"), &json!(2), "{service}");
         let deployment = object::named(&cluster, "Deployment", service);

@@ -1,9 +1,11 @@
 //! Who may reach whom: each port from those who need it, and nobody else.
 
-use sagamart_deployment_tests::{Object, object, rendered};
+use sagamart_deployment_tests::{Object, chart, object, rendered};
 use serde_json::{Value, json};
 
 const SERVICES: [&str; 3] = ["order", "stock", "payment"];
+/// They, and the observer of all three.
+const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
 
 /// Whether a `podSelector` (labels and expressions) chooses these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
@@ -79,8 +81,8 @@ fn a_database_answers_its_own_service_and_no_other() {
     let port = json!(6379);
     for name in ["minikube", "cluster"] {
         let objects = rendered::overlay(name);
-        for service in SERVICES {
-            for asking in SERVICES {
+        for service in PARTS {
+            for asking in PARTS {
                 let (from, to) = (pods(asking), database(service));
                 let expected = asking == service;
                 assert_eq!(
@@ -101,10 +103,10 @@ fn a_database_answers_its_own_service_and_no_other() {
 }
 
 #[test]
-fn internal_ports_are_open_between_the_three_services_alone() {
+fn internal_ports_are_open_between_the_services_and_their_observer_alone() {
     for name in ["minikube", "cluster"] {
         let objects = rendered::overlay(name);
-        for (service, asking) in SERVICES.into_iter().flat_map(|service| SERVICES.map(|asking| (service, asking))) {
+        for (service, asking) in PARTS.into_iter().flat_map(|service| PARTS.map(|asking| (service, asking))) {
             let (from, to) = (pods(asking), pods(service));
             assert!(lets_in(&objects, &Peer::Pod(&from), &to, &json!("internal")), "{name}: {asking} to {service}");
             assert!(lets_out(&objects, &from, &Peer::Pod(&to), &json!(9000)), "{name}: out of {asking} to {service}");
@@ -144,10 +146,41 @@ fn public_ports_are_open_to_where_the_gateway_runs() {
 }
 
 #[test]
+fn the_observer_shows_its_metrics_to_the_monitoring_and_the_history_within_the_namespace() {
+    for name in ["minikube", "cluster"] {
+        let (objects, observer) = (rendered::overlay(name), pods("observer"));
+        for namespace in ["traefik", "envoy-gateway-system", "ingress-nginx", "kube-system", "monitoring", "default"] {
+            let from = Peer::Namespace(namespace);
+            assert_eq!(
+                lets_in(&objects, &from, &observer, &json!("http")),
+                namespace == "monitoring",
+                "{name}: {namespace}"
+            );
+            assert!(!lets_in(&objects, &from, &observer, &json!("admin")), "{name}: {namespace}");
+        }
+        for inside in [pods("order"), json!({"app": "a pod of an operator"})] {
+            assert!(lets_in(&objects, &Peer::Pod(&inside), &observer, &json!("admin")), "{name}: {inside}");
+        }
+    }
+    let (of_a_release, to) = (
+        chart::rendered(&[]),
+        |component: &str| json!({"app.kubernetes.io/name": "sagamart", "app.kubernetes.io/instance": "shop", "app.kubernetes.io/component": component}),
+    );
+    for namespace in ["traefik", "monitoring"] {
+        let from = Peer::Namespace(namespace);
+        assert!(lets_in(&of_a_release, &from, &to("order"), &json!("http")), "{namespace}");
+        let is_monitoring = namespace == "monitoring";
+        assert_eq!(lets_in(&of_a_release, &from, &to("observer"), &json!("http")), is_monitoring, "{namespace}");
+        assert!(!lets_in(&of_a_release, &from, &to("observer"), &json!("admin")), "{namespace}");
+    }
+    assert!(lets_in(&of_a_release, &Peer::Pod(&json!({"app": "another"})), &to("observer"), &json!("admin")));
+}
+
+#[test]
 fn sentinels_reach_the_databases_and_answer_who_asks_for_a_primary() {
     let objects = rendered::overlay("cluster");
     let (sentinel, port) = (pods("sentinel"), json!(6379));
-    for service in SERVICES {
+    for service in PARTS {
         let (pod, database) = (pods(service), database(service));
         assert!(lets_in(&objects, &Peer::Pod(&sentinel), &database, &port), "to {service}-db");
         assert!(lets_out(&objects, &sentinel, &Peer::Pod(&database), &port), "to {service}-db");

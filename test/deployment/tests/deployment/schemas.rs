@@ -1,6 +1,6 @@
 //! Every object against the published schemas: Kubernetes' own, strictly, and the types of the Gateway API.
 
-use std::process::Output;
+use std::{collections::BTreeSet, process::Output};
 
 use sagamart_deployment_tests::{Object, object, rendered, tools};
 use serde_json::{Value, json};
@@ -8,8 +8,11 @@ use serde_json::{Value, json};
 /// The oldest Kubernetes that the manifests ask for, and the newest whose schemas there are.
 const VERSIONS: [&str; 2] = ["1.30", "1.37"];
 
-/// Kinds that no published schema at hand describes: the Prometheus Operator's, and Envoy Gateway's, of which `routes.rs` checks each field.
-const WITHOUT_SCHEMA: [&str; 3] = ["ServiceMonitor", "PrometheusRule", "BackendTrafficPolicy"];
+/// The Prometheus Operator's kinds: no package of a registry that brings their schema is worth what comes with it, so this repository has one.
+const OF_THE_OPERATOR: [&str; 2] = ["ServiceMonitor", "PrometheusRule"];
+
+/// A kind that no schema at hand describes: Envoy Gateway's, of which `routes.rs` checks each field.
+const WITHOUT_SCHEMA: &str = "BackendTrafficPolicy";
 
 fn is_gateway(object: &Object) -> bool {
     object.text("/apiVersion").starts_with("gateway.networking.k8s.io/")
@@ -32,6 +35,26 @@ fn against_gateway_api(objects: &[&Object]) -> Output {
     tools::with_input(&mut tools::tool("gateway-api/debug/gateway-api-check"), &input)
 }
 
+/// What the schema in `operator.schema.json` has against objects of the Prometheus Operator: a line each.
+fn against_the_operator(objects: &[&Object]) -> Vec<String> {
+    const CHECK: &str = "
+import json, sys, jsonschema
+definitions = json.load(open(sys.argv[1]))['$defs']
+for value in json.load(sys.stdin):
+    schema = {'$defs': definitions, '$ref': '#/$defs/' + value['kind']}
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(value):
+        print(value['kind'], error.json_path, error.message)
+print('all of them')
+";
+    let values: Vec<&Value> = objects.iter().map(|object| &object.0).collect();
+    let input = serde_json::to_string(&values).expect("JSON is written");
+    let mut command = tools::tool("python/bin/python");
+    let output = tools::with_input(command.args(["-c", CHECK, "test/deployment/operator.schema.json"]), &input);
+    let mut lines: Vec<String> = tools::said(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines.pop().as_deref(), Some("all of them"), "{}", tools::said(&output.stderr));
+    lines
+}
+
 /// Every one of these objects is one that the oldest and the newest Kubernetes take.
 pub(crate) fn assert_valid(source: &str, objects: &[&Object]) {
     for version in VERSIONS {
@@ -45,7 +68,9 @@ pub(crate) fn assert_valid(source: &str, objects: &[&Object]) {
 #[test]
 fn every_object_passes_the_schemas_of_the_oldest_and_the_newest_kubernetes() {
     for (source, objects) in rendered::all_rendered() {
-        let has_schema = |object: &&Object| !is_gateway(object) && !WITHOUT_SCHEMA.contains(&object.kind());
+        let has_schema = |object: &&Object| {
+            !is_gateway(object) && object.kind() != WITHOUT_SCHEMA && !OF_THE_OPERATOR.contains(&object.kind())
+        };
         let core: Vec<&Object> = objects.iter().filter(has_schema).collect();
         assert!(core.len() >= 3, "{source}: {} objects are too few to be true", core.len());
         assert_valid(source, &core);
@@ -63,6 +88,22 @@ fn every_object_of_the_gateway_api_is_one_of_its_published_types() {
         checked += gateway.len();
     }
     assert!(checked >= 3, "a GatewayClass, a Gateway and an HTTPRoute at least, not {checked}");
+}
+
+#[test]
+fn what_is_for_the_prometheus_operator_has_the_fields_that_it_knows() {
+    let all = rendered::all_rendered().iter().flat_map(|(_, objects)| objects);
+    let objects: Vec<&Object> = all.filter(|object| OF_THE_OPERATOR.contains(&object.kind())).collect();
+    let kinds: BTreeSet<&str> = objects.iter().map(|object| object.kind()).collect();
+    assert_eq!(kinds, OF_THE_OPERATOR.into());
+    assert_eq!(against_the_operator(&objects), Vec::<String>::new());
+    for (kind, pointer) in [("ServiceMonitor", "/spec/endpoints/0"), ("PrometheusRule", "/spec/groups/0/rules/0")] {
+        let mut misspelt = (*objects.iter().find(|object| object.kind() == kind).expect("one of them")).clone();
+        let place = misspelt.0.pointer_mut(pointer).and_then(Value::as_object_mut).expect("it is there");
+        place.insert("honourLabels".to_owned(), json!(true));
+        let found = against_the_operator(&[&misspelt]);
+        assert!(found.len() == 1 && found.concat().contains("honourLabels"), "{kind}: {found:?}");
+    }
 }
 
 #[test]

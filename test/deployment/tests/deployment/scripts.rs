@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::stage::{CLUSTER, MINIKUBE, Stage, cache};
 
-const DATABASES: [&str; 3] = ["order-db", "stock-db", "payment-db"];
+const DATABASES: [&str; 4] = ["order-db", "stock-db", "payment-db", "observer-db"];
 
 /// Beginnings of the calls, in order.
 #[track_caller]
@@ -40,13 +40,13 @@ fn install_makes_a_namespace_then_for_each_database_a_password_and_a_release_and
         let run = stage.run(script, &[]).succeeded();
         let changes = run.changes();
         in_order(&changes, &expected_install(way_in));
-        assert_eq!(changes.len(), 8, "{changes:#?}");
+        assert_eq!(changes.len(), 10, "{changes:#?}");
         let kind = if script == MINIKUBE { "deployment" } else { "statefulset" };
         for database in DATABASES {
             run.change(&format!("kubectl rollout status {kind}/{database} --timeout"));
         }
         let passwords: BTreeSet<String> = DATABASES.iter().filter_map(|database| stage.password(database)).collect();
-        assert_eq!(passwords.len(), 3, "{script}: a password of its own each");
+        assert_eq!(passwords.len(), 4, "{script}: a password of its own each");
         for password in passwords {
             assert!(password.len() == 48 && password.chars().all(|letter| letter.is_ascii_hexdigit()), "{password}");
             let shown = run.said().contains(&password) || run.calls.concat().contains(&password);
@@ -64,7 +64,7 @@ fn a_second_run_keeps_the_passwords_and_brings_releases_up_to_date() {
         let again = stage.run(script, &["install"]).succeeded();
         assert_eq!(DATABASES.map(|database| stage.password(database)), before, "{script}");
         assert!(!again.changes().iter().any(|change| change.starts_with("kubectl create")), "{:#?}", again.changes());
-        assert_eq!(again.changes().iter().filter(|change| change.starts_with("helm upgrade")).count(), 4, "{script}");
+        assert_eq!(again.changes().iter().filter(|change| change.starts_with("helm upgrade")).count(), 5, "{script}");
     }
 }
 
@@ -189,7 +189,7 @@ fn uninstall_removes_the_releases_and_data_only_when_told() {
         for release in DATABASES.iter().chain([&way_in]) {
             kept.change(&format!("helm uninstall {release} --ignore-not-found --wait"));
         }
-        assert_eq!(kept.changes().len(), 4, "{:#?}", kept.changes());
+        assert_eq!(kept.changes().len(), 5, "{:#?}", kept.changes());
         assert!(stage.password("order-db").is_some(), "{script}: passwords stay with the data");
         let removed = stage.run(script, &["uninstall", "--delete-data"]).succeeded();
         for database in DATABASES {
@@ -232,7 +232,7 @@ fn every_call_names_the_cluster_that_was_meant() {
 fn minikubes_images_and_addon_are_built_and_enabled_on_request() {
     let stage = Stage::complete();
     let images = stage.run(MINIKUBE, &["images"]).succeeded();
-    for service in ["order", "stock", "payment"] {
+    for service in ["order", "stock", "payment", "observer"] {
         images.change(&format!(
             "minikube image build --tag sagamart/{service}:{} --file {service}/Dockerfile .",
             env!("CARGO_PKG_VERSION")

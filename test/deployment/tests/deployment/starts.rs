@@ -83,11 +83,13 @@ async fn the_headers_that_the_gateway_adds_make_a_repetition_harmless() {
 
 const PASSWORD: &str = "0123abcd";
 
-const SERVICES: [&str; 3] = ["order", "stock", "payment"];
+/// The services, and their observer.
+const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
 
 /// One container of a service, as a process of this machine.
 struct Pod<'a> {
     service: &'static str,
+    operators: Client,
     container: Container<'a>,
     client: Client,
     process: Process,
@@ -98,11 +100,11 @@ struct Pod<'a> {
 /// database's name and password, and the names of the others.
 fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
     let address = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-    let internal: BTreeMap<&str, SocketAddr> = SERVICES.iter().map(|service| (*service, address())).collect();
+    let internal: BTreeMap<&str, SocketAddr> = PARTS.iter().map(|service| (*service, address())).collect();
     let start = |service: &'static str| {
         let workload = object::named(objects, "Deployment", service);
         let container = workload.containers().into_iter().next().expect("a container");
-        let (public, own) = (address(), internal.get(service).expect("its address").to_string());
+        let (public, admin, own) = (address(), address(), internal.get(service).expect("its address").to_string());
         let mut environment = Vec::new();
         for entry in container.at("/env").as_array().into_iter().flatten() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -110,6 +112,7 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
             let value = match (text("name").as_str(), peer) {
                 ("POD_IP", _) => continue,
                 ("SAGAMART_LISTEN", _) => public.to_string(),
+                ("SAGAMART_ADMIN_LISTEN", _) => admin.to_string(),
                 ("SAGAMART_INTERNAL_LISTEN", _) => own.clone(),
                 ("SAGAMART_STORE", _) => store.to_owned(),
                 ("SAGAMART_STORE_PASSWORD", _) => PASSWORD.to_owned(),
@@ -122,9 +125,9 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
         let mut command = Command::new(binary::path());
         command.args(container.words("/args")).env_clear().envs(environment);
         let process = Process::start(command, &folder.path().join("log"));
-        Pod { service, container, client: Client::new(public), process, _folder: folder }
+        Pod { service, operators: Client::new(admin), container, client: Client::new(public), process, _folder: folder }
     };
-    SERVICES.into_iter().map(start).collect()
+    PARTS.into_iter().map(start).collect()
 }
 
 fn database() -> test_servers::Server {
@@ -138,13 +141,21 @@ async fn what_the_manifests_say_of_each_service_starts_it_and_answers_every_prob
     let database = database();
     let mut explained = BTreeSet::new();
     let mut pods = start(&objects, &database.url());
-    for Pod { service, container, client, process, .. } in &mut pods {
+    for Pod { service, operators, container, client, process, .. } in &mut pods {
         wait_for(client, process, "/readyz", 200).await;
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             let path = container.text(&format!("/{probe}/httpGet/path"));
             assert_eq!(client.get(path).await.status, 200, "{service}: {probe}: {path}");
         }
         assert_eq!(client.get("/metrics").await.status, 200, "{service}: what the ServiceMonitor reads");
+        if *service == "observer" {
+            // Neither for the monitoring nor for who else reaches that port.
+            assert_eq!(client.get("/history").await.status, 404);
+            assert_eq!(client.get("/console").await.status, 404);
+            assert_eq!(operators.get("/history").await.status, 200);
+            assert_eq!(operators.get("/console").await.status, 200);
+            continue;
+        }
         let document: Value = client.get("/openapi.json").await.json();
         let paths = document.get("paths").and_then(Value::as_object).expect("paths");
         let prefix = if *service == "order" { "/orders/" } else { &format!("/{service}/") };

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use sagamart_deployment_tests::{Container, Object, binary, object, rendered, tools};
 use serde_json::json;
 
-const SERVICES: [&str; 3] = ["order", "stock", "payment"];
+/// What has a database of its own: the services, and their observer.
+const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
 
 /// Calls `check` with every container that runs the binary, and the objects beside it.
 fn for_each_of_ours(mut check: impl FnMut(&str, &[Object], Container<'_>)) {
@@ -25,7 +26,7 @@ fn for_each_of_ours(mut check: impl FnMut(&str, &[Object], Container<'_>)) {
             }
         }
     }
-    assert_eq!(seen, ["order", "payment", "serve", "stock"].map(str::to_owned).into(), "what is deployed");
+    assert_eq!(seen, ["observe", "order", "payment", "serve", "stock"].map(str::to_owned).into(), "what is deployed");
 }
 
 #[test]
@@ -83,7 +84,8 @@ fn nothing_that_a_service_needs_is_left_out() {
             let peers: &[&str] = match subcommand {
                 "order" => &["stock", "payment"],
                 "stock" => &["order"],
-                _ => &["order", "stock"],
+                "payment" => &["order", "stock"],
+                _ => &["order", "stock", "payment"],
             };
             let peers: BTreeSet<String> =
                 peers.iter().map(|peer| format!("SAGAMART_PEER_{}", peer.to_uppercase())).collect();
@@ -115,6 +117,26 @@ fn ports_are_those_that_the_binary_is_told_to_listen_on() {
             let place = |wanted: &str| names.iter().position(|name| *name == wanted);
             assert!(place("POD_IP") < place("SAGAMART_ADVERTISE"), "{source}: only what stands before is put in");
         }
+    });
+}
+
+/// Whoever reaches that port is told everything: it is no pod's but the observer's, and there the public one has none of it.
+#[test]
+fn operators_have_a_port_of_their_own_at_the_observer_and_none_elsewhere() {
+    for_each_of_ours(|source, objects, container| {
+        let ports = container.at("/ports").to_string();
+        if container.subcommand() != "observe" {
+            assert!(container.variable_entry("SAGAMART_ADMIN_LISTEN").is_none(), "{source}");
+            assert!(!ports.contains("8010"), "{source}: {ports}");
+            return;
+        }
+        let port = container.port("admin");
+        assert_eq!(container.variable("SAGAMART_ADMIN_LISTEN"), format!("0.0.0.0:{port}"), "{source}");
+        let lead_there = object::of_kind(objects, "Service").filter(|service| {
+            container.workload.pods_match(service.at("/spec/selector"))
+                && service.list("/spec/ports").iter().any(|found| found.get("targetPort") == Some(&json!("admin")))
+        });
+        assert_eq!(lead_there.count(), 1, "{source}: one Service, for a forwarded port");
     });
 }
 
@@ -150,7 +172,7 @@ fn peers_are_headless_services_with_the_internal_port_of_that_service() {
 fn each_service_has_a_database_of_its_own_with_a_password_from_its_secret() {
     for name in ["minikube", "cluster"] {
         let objects = rendered::overlay(name);
-        for service in SERVICES {
+        for service in PARTS {
             let workload = object::named(&objects, "Deployment", service);
             let containers = workload.containers();
             let container = containers.first().expect("a container");
@@ -200,7 +222,11 @@ fn images_are_those_that_the_minikube_script_builds_and_every_one_has_its_docker
     );
     for_each_of_ours(|source, _, container| {
         let (image, subcommand) = (container.text("/image"), container.subcommand());
-        let service = if subcommand == "serve" { "order" } else { subcommand };
+        let service = match subcommand {
+            "serve" => "order",
+            "observe" => "observer",
+            service => service,
+        };
         let name = format!("sagamart/{service}:{version}");
         assert!(image == name || image.ends_with(&format!("/{name}")), "{source}: {image}");
         assert!(tools::root().join(service).join("Dockerfile").is_file(), "{source}: there is no {service}/Dockerfile");

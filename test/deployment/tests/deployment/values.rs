@@ -10,7 +10,7 @@ use crate::{
     stage::{CLUSTER, MINIKUBE, Stage},
 };
 
-const DATABASES: [&str; 3] = ["order-db", "stock-db", "payment-db"];
+const DATABASES: [&str; 4] = ["order-db", "stock-db", "payment-db", "observer-db"];
 
 /// How a script calls helm for a release: the words after the release's name.
 fn call(script: &str, release: &str) -> Vec<String> {
@@ -156,7 +156,7 @@ fn a_replicated_database_is_spread_and_asks_the_sentinels_who_is_the_primary_bef
 fn an_answer_waits_for_every_replica_of_the_database() {
     let pods = database(CLUSTER, "order-db").at("/spec/replicas").as_u64().expect("a number");
     let cluster = rendered::overlay("cluster");
-    for service in ["order", "stock", "payment"] {
+    for service in ["order", "stock", "payment", "observer"] {
         let workload = object::named(&cluster, "Deployment", service);
         let containers = workload.containers();
         let container = containers.first().expect("a container");
