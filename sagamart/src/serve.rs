@@ -8,6 +8,7 @@
 //! a 503. Whatever it waits for, a signal ends the wait.
 
 mod admin;
+mod browser_options;
 mod database;
 mod descriptors;
 mod health;

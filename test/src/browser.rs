@@ -47,6 +47,14 @@ impl Browser {
     /// # Panics
     /// Chromium or chromedriver is not installed, or does not start.
     pub async fn start(width: u32, height: u32) -> Self {
+        Self::start_with(width, height, &[]).await
+    }
+
+    /// Starts one with more arguments of Chromium.
+    ///
+    /// # Panics
+    /// Chromium or chromedriver is not installed, or does not start.
+    pub async fn start_with(width: u32, height: u32, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let port = free_port();
         let mut command = Command::new("chromedriver");
@@ -64,7 +72,7 @@ impl Browser {
         // Who runs the tests may be root, in a container, for whom Chromium has no sandbox.
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"];
-        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+        let mut arguments: Vec<String> = arguments.iter().chain(more).map(|argument| (*argument).to_owned()).collect();
         arguments.push(format!("--window-size={width},{height}"));
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",

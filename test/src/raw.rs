@@ -21,7 +21,7 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// As [`exchange`].
 pub async fn post(address: SocketAddr, target: &[u8]) -> Answer {
     let request =
-        [b"POST ", target, b" HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"].concat();
+        [b"POST ", target, b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"].concat();
     exchange(address, &request).await.unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
 }
 
@@ -30,7 +30,7 @@ pub async fn post(address: SocketAddr, target: &[u8]) -> Answer {
 /// # Panics
 /// As [`exchange`].
 pub async fn get(address: SocketAddr, target: &[u8]) -> Answer {
-    let request = [b"GET ", target, b" HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"].concat();
+    let request = [b"GET ", target, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"].concat();
     exchange(address, &request).await.unwrap_or_else(|| panic!("{} got no answer", target.escape_ascii()))
 }
 

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{FromRequestParts, Query, rejection::QueryRejection},
-    http::{header, request::Parts},
+    http::request::Parts,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -24,15 +24,10 @@ pub struct Instruction {
     pub dry_run: bool,
 }
 
-/// Takes the query, but not from a page in a browser: one of anybody's could send it to a listener on the same machine, and a
-/// browser says of every such request where it comes from.
 impl<S: Send + Sync> FromRequestParts<S> for Instruction {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        if parts.headers.contains_key(header::ORIGIN) {
-            return Err(Problem::malformed("a command of an operator does not come from a page in a browser"));
-        }
         let query: Result<Query<Self>, QueryRejection> = Query::from_request_parts(parts, state).await;
         query.map(|Query(instruction)| instruction).map_err(|rejection| Problem::malformed(rejection.body_text()))
     }

@@ -156,10 +156,9 @@ impl Pages {
                 }
             }
         };
-        let headers: [(HeaderName, HeaderValue); 5] = [
+        let headers: [(HeaderName, HeaderValue); 4] = [
             (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
             (header::CONTENT_SECURITY_POLICY, self.policy.clone()),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
             (header::VARY, HeaderValue::from_static("accept")),
         ];

@@ -138,6 +138,23 @@ pub mod kinds {
         "The route has another method",
         "The path is right and the method is not. The `Allow` header lists the methods of this path.",
     );
+    /// A page of another origin asks.
+    pub static CROSS_ORIGIN: Kind = Kind::new(
+        "cross-origin",
+        StatusCode::FORBIDDEN,
+        "A page of another origin asked",
+        "A browser sent the request for a page that is not the shop's own, and this server was not told that pages of that \
+         origin may ask (`--cors-origin`). Nothing was changed. Programs that are no browser are not affected.",
+    );
+    /// The server is not known by this host.
+    pub static HOST_NOT_SERVED: Kind = Kind::new(
+        "host-not-served",
+        StatusCode::MISDIRECTED_REQUEST,
+        "The server is not known by this host",
+        "The request's `Host` is none by which this server was told that it is known: a name that somebody else lets lead \
+         here, perhaps. On loopback these are localhost and loopback's addresses; `--allowed-host` names others. Nothing \
+         was changed.",
+    );
     /// A body where none is wanted, and a large one.
     pub static BODY_TOO_LARGE: Kind = Kind::new(
         "body-too-large",
@@ -230,6 +247,8 @@ pub mod kinds {
         &NO_SUCH_ROUTE,
         &NOT_FOUND,
         &METHOD_NOT_ALLOWED,
+        &CROSS_ORIGIN,
+        &HOST_NOT_SERVED,
         &BODY_TOO_LARGE,
         &UNKNOWN_TRANSFER_CODING,
         &PATH_TOO_LONG,

@@ -17,6 +17,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    net::{IpAddr, Ipv4Addr},
     pin::pin,
     sync::{
         Arc,
@@ -26,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-use axum::{http::Request, response::Response};
+use axum::{
+    http::{HeaderValue, Request, header},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::TokioIo,
@@ -39,7 +43,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-use crate::{Problem, RequestName, request_name};
+use crate::{Browsers, Problem, RequestName, browsers::Gate, request_name};
 
 mod acceptor;
 mod activity;
@@ -80,6 +84,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// How long running requests may take to finish after the shutdown.
     pub drain_timeout: Duration,
+    /// Which requests of browsers are answered.
+    pub browsers: Browsers,
 }
 
 impl Default for Settings {
@@ -98,6 +104,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(75),
             // With some seconds of notice before it, still below the 30 s after which Kubernetes kills by default.
             drain_timeout: Duration::from_secs(20),
+            browsers: Browsers::default(),
         }
     }
 }
@@ -128,7 +135,9 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let server = Arc::new(Server::new(front.into(), settings, metrics));
+    // A listener that cannot tell where it listens is taken for one that only this machine reaches.
+    let address = listener.local_addr().map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip());
+    let server = Arc::new(Server::new(front.into(), settings, metrics, address));
     let graceful = GracefulShutdown::new();
     let mut connections = Connections::new(&server);
     let mut acceptor = Acceptor::new(listener);
@@ -225,6 +234,7 @@ async fn drain(server: &Server, graceful: GracefulShutdown, mut connections: Con
 
 struct Server {
     front: Front,
+    gate: Gate,
     settings: Settings,
     metrics: Metrics,
     http: http1::Builder,
@@ -234,7 +244,8 @@ struct Server {
 }
 
 impl Server {
-    fn new(front: Front, settings: Settings, metrics: Metrics) -> Self {
+    fn new(front: Front, settings: Settings, metrics: Metrics, address: IpAddr) -> Self {
+        let gate = settings.browsers.clone().at(address);
         let mut http = http1::Builder::new();
         http.max_header_size(settings.header_bytes_max)
             // Room for the largest header and for some requests behind it.
@@ -244,7 +255,7 @@ impl Server {
             .header_read_timeout(None)
             // Otherwise a request is dropped, carried out or not, when its client closes the side it sends on.
             .half_close(true);
-        Self { front, settings, metrics, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
+        Self { front, gate, settings, metrics, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, activity: Arc<Activity>, watcher: Watcher) {
@@ -310,7 +321,7 @@ impl Server {
         let header = name.header();
         // Where it is made, it stays: to move what answers a request takes longer than to name it.
         let answering = name.scope(async {
-            match request::checked(request, self.settings.body_bytes_max).await {
+            match request::checked(request, &self.gate, self.settings.body_bytes_max).await {
                 Ok(request) => {
                     let _running = Running::begin(&self.running, activity);
                     let Ok(response) = self.front.router().clone().call(request).await;
@@ -323,7 +334,9 @@ impl Server {
             }
         });
         let mut response = answering.await;
-        response.headers_mut().insert(&request_name::HEADER, header);
+        let headers = response.headers_mut();
+        headers.insert(&request_name::HEADER, header);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
         Ok(response)
     }
 }

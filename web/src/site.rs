@@ -17,7 +17,7 @@ use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    Dialect, Path, Problem, Readiness, Report,
+    Browsers, Dialect, Path, Problem, Readiness, Report,
     accept::preferred,
     exposition, idempotency,
     metrics::HttpMetrics,
@@ -43,6 +43,8 @@ pub struct Site {
     pub dialect: Dialect,
     /// Whether requests come through a gateway that sets the headers which are a gateway's to set.
     pub behind_gateway: bool,
+    /// Which origins' pages may read the answers.
+    pub browsers: Browsers,
 }
 
 /// What the common routes answer from.
@@ -62,7 +64,7 @@ impl Site {
     /// # Panics
     /// When two routes are the same, like [`Router::route`].
     pub fn router(mut self, services: OpenApiRouter) -> (Router, OpenApi) {
-        let behind_gateway = self.behind_gateway;
+        let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
         self.metrics.register(&mut self.registry);
         let http_metrics = self.metrics.clone();
         let (services, mut document) = services.split_for_parts();
@@ -82,7 +84,7 @@ impl Site {
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn(move |request, next| idempotency::layer(behind_gateway, request, next)))
             .layer(layer);
-        (dialect.paths(router), document)
+        (browsers.cors(dialect.paths(router)), document)
     }
 
     /// What answers until the services are there: `/livez`, `/readyz`, `/metrics` and `/problems`. Whatever else is asked for is
@@ -92,13 +94,14 @@ impl Site {
         let http_metrics = self.metrics.clone();
         let (common, document) = starting_routes().split_for_parts();
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
-        let behind_gateway = self.behind_gateway;
+        let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
         let state = Arc::new(self.common(&document));
-        common
+        let router = common
             .with_state(state)
             .fallback(async move || Problem::starting(behind_gateway))
             .method_not_allowed_fallback(method_not_allowed)
-            .layer(layer)
+            .layer(layer);
+        browsers.cors(router)
     }
 
     fn common(mut self, document: &OpenApi) -> Common {

@@ -26,7 +26,7 @@ mod tests {
 
     fn ask(address: SocketAddr) -> TcpStream {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: toy\r\n\r\n").unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
         stream
     }
 

@@ -65,10 +65,9 @@ impl Page {
                 }
             }
         };
-        let headers: [(HeaderName, &str); 5] = [
+        let headers: [(HeaderName, &str); 4] = [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
             (header::CACHE_CONTROL, "no-store"),
         ];

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Dialect, Readiness, Site,
+    Browsers, Dialect, Readiness, Site,
     metrics::HttpMetrics,
     openapi::About,
     server::{self, Front},
@@ -31,6 +31,7 @@ impl Admin {
     pub(crate) fn begin(
         listener: TcpListener,
         routes: OpenApiRouter,
+        browsers: Browsers,
         readiness: Readiness,
         stop: Stop,
     ) -> Result<Self, Error> {
@@ -43,9 +44,10 @@ impl Admin {
             kinds: [order::problems::ALL, api::problems::ALL].concat(),
             dialect: Dialect::default(),
             behind_gateway: false,
+            browsers: browsers.clone(),
         };
         let (router, _) = site.router(routes);
-        let bounds = server::Settings { drain_timeout: DRAIN_TIMEOUT, ..server::Settings::default() };
+        let bounds = server::Settings { drain_timeout: DRAIN_TIMEOUT, browsers, ..server::Settings::default() };
         let mut stop = stop;
         let (open, closed) = oneshot::channel::<()>();
         let stopping = async move {

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Readiness, Site,
+    Browsers, Readiness, Site,
     metrics::HttpMetrics,
     openapi::{About, Step},
     server::{self, Front},
@@ -54,6 +54,7 @@ pub(crate) struct Host {
     registry: Registry,
     metrics: HttpMetrics,
     http: HttpOptions,
+    browsers: Browsers,
     front: Front,
     serving: JoinHandle<Result<(), server::Error>>,
 }
@@ -77,9 +78,10 @@ impl Host {
             registry
         });
         let [starting, registry] = registries;
-        let http = options.http();
+        let (http, browsers) = (options.http(), options.shops_browsers());
         let nothing = OpenApiRouter::<()>::new();
-        let starting = site(starting, &metrics, &readiness, http, about(nothing.get_openapi(), http));
+        let about = about(nothing.get_openapi(), http);
+        let starting = site(starting, &metrics, &readiness, (http, &browsers), about);
         let front = Front::new(starting.starting());
         let mut bounds = options.bounds();
         bounds.connections_max = descriptors::connections_max(bounds.connections_max);
@@ -87,7 +89,7 @@ impl Host {
         let stopping = readiness.clone().drain_after(async move { told.told().await }, options.drain_notice());
         let serving = tokio::spawn(server::serve(listener, front.clone(), bounds, connections, stopping));
         tracing::info!(%address, "listening; the data are being opened");
-        Ok(Self { address, readiness, store, stop, registry, metrics, http, front, serving })
+        Ok(Self { address, readiness, store, stop, registry, metrics, http, browsers, front, serving })
     }
 
     /// Tells when the process is told to stop.
@@ -107,9 +109,9 @@ impl Host {
         routes: OpenApiRouter,
         greet: impl FnOnce() -> io::Result<()>,
     ) -> Result<(), Error> {
-        let Self { readiness, mut stop, registry, metrics, http, front, mut serving, .. } = self;
+        let Self { readiness, mut stop, registry, metrics, http, browsers, front, mut serving, .. } = self;
         let about = about(routes.get_openapi(), http);
-        let (router, _) = site(registry, &metrics, &readiness, http, about).router(routes);
+        let (router, _) = site(registry, &metrics, &readiness, (http, &browsers), about).router(routes);
         front.open(router);
         let mut recovered = services.recovered();
         let mut greet = Some(greet);
@@ -159,7 +161,13 @@ pub(crate) fn is_well(health: &Health) -> Result<(), String> {
     }
 }
 
-fn site(registry: Registry, metrics: &HttpMetrics, readiness: &Readiness, http: HttpOptions, about: About) -> Site {
+fn site(
+    registry: Registry,
+    metrics: &HttpMetrics,
+    readiness: &Readiness,
+    (http, browsers): (HttpOptions, &Browsers),
+    about: About,
+) -> Site {
     Site {
         about,
         readiness: readiness.clone(),
@@ -168,6 +176,7 @@ fn site(registry: Registry, metrics: &HttpMetrics, readiness: &Readiness, http: 
         kinds: [order::problems::ALL, api::problems::ALL].concat(),
         dialect: http.dialect(),
         behind_gateway: http.behind_gateway,
+        browsers: browsers.clone(),
     }
 }
 

@@ -12,9 +12,12 @@ use contract::Service;
 use order::Sampling;
 use saga::{Partition, Settings};
 use tokio::net::lookup_host;
+use web::Browsers;
 
 use super::{
-    Error, half_the_processors,
+    Error,
+    browser_options::BrowserOptions,
+    half_the_processors,
     history_options::{HistoryOptions, RetentionOptions},
     http_options::HttpOptions,
     listen::ListenAddress,
@@ -89,6 +92,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     http: HttpOptions,
+
+    #[command(flatten)]
+    pub(crate) browsers: BrowserOptions,
 }
 
 impl ServeOptions {
@@ -122,9 +128,15 @@ impl ServeOptions {
         self.http
     }
 
+    /// Which requests of browsers the shop answers.
+    pub(crate) fn shops_browsers(&self) -> Browsers {
+        self.browsers.of_shop(self.http.behind_gateway)
+    }
+
     /// The bounds of the server.
     pub(crate) fn bounds(&self) -> web::server::Settings {
         let mut bounds = self.http.settings();
+        bounds.browsers = self.shops_browsers();
         let default = self.checkout_timeout() + bounds.drain_timeout;
         bounds.drain_timeout = self.drain_timeout.map_or(default, Duration::from_secs);
         bounds

@@ -219,7 +219,8 @@ impl Replica {
         let health = node.health();
         host.readiness.limit("store", move || host::is_unlimited(&health));
         let operated = operated.merge(operators::router(node.inspection(), options.serve.store.durability()));
-        let begin = |listener| Admin::begin(listener, operated, host.readiness.clone(), host.stop());
+        let browsers = options.serve.browsers.of_operators();
+        let begin = |listener| Admin::begin(listener, operated, browsers.clone(), host.readiness.clone(), host.stop());
         let admin = admin.map(begin).transpose()?;
         let (address, operators) = (host.address, admin.as_ref().map(Admin::address).map(tracing::field::display));
         let greet = || {

@@ -95,7 +95,10 @@ async fn serve(
     let process = operators::router(market.inspection(), options.store.durability());
     let operated = admin.unwrap_or_default().merge(operated).merge(process);
     let admin = match history.listen().await? {
-        Some(listener) => Some(Admin::begin(listener, operated, host.readiness.clone(), host.stop())?),
+        Some(listener) => {
+            let browsers = options.browsers.of_operators();
+            Some(Admin::begin(listener, operated, browsers, host.readiness.clone(), host.stop())?)
+        }
         None => None,
     };
     let health = market.health();

@@ -6,10 +6,11 @@
 //!
 //! ```text
 //! 0                                  → the marker: frame u64, segment u64
-//! 1 service u8 partition u16         → head u64, end of the log u64, trim u64, cursors and resident records as journal
-//!                                      words
+//! 1 service u8 partition u16         → head u64, end of the log u64, trim u64, cursors as journal words; up to format 3
+//!                                      also all resident records
 //! 2 service u8 partition u16 number  → event
 //! 3 service u8 partition u16 key     → record
+//! 4 service u8 partition u16 key     → resident record
 //! ```
 //!
 //! Numbers in keys are big-endian, so that they sort; those in values are little-endian as in the journal.
@@ -39,7 +40,7 @@ use saga::store::LogEntry;
 pub(crate) use self::ingest::Ingestion;
 use self::{
     gate::Gate,
-    layout::{EVENT, MARKER, META, RECORD, join, marker_from, meta_from, place_in},
+    layout::{EVENT, MARKER, META, PLACE_BYTES, RECORD, RESIDENT, join, marker_from, meta_from, place_in},
     merge::Merging,
 };
 use crate::{
@@ -136,6 +137,16 @@ impl Base {
         self.tree.prefix([META], SeqNo::MAX, None).map(|guard| {
             let (key, value) = guard.into_inner()?;
             place_in(&key).zip(meta_from(&value)).ok_or(BaseError::Unrecoverable)
+        })
+    }
+
+    /// The resident records of all partitions.
+    pub(crate) fn residents(&self) -> impl Iterator<Item = Result<(Place, Bytes, Bytes), BaseError>> {
+        self.tree.prefix([RESIDENT], SeqNo::MAX, None).map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            let place = place_in(&key).ok_or(BaseError::Unrecoverable)?;
+            let key = key.get(PLACE_BYTES..).unwrap_or_default();
+            Ok((place, Bytes::copy_from_slice(key), Bytes::copy_from_slice(&value)))
         })
     }
 

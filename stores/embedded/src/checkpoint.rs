@@ -199,8 +199,7 @@ fn freeze(shared: &Shared) -> (Checkpoint, u64) {
     for service in shared.services() {
         service.partitions.iter().for_each(|partition| lock(partition).records.prepare_freeze());
     }
-    // Alone, so that it is one cut through all partitions. It takes microseconds for each of them, and
-    // a fraction of one for each record of an open saga.
+    // Alone, so that it is one cut through all partitions. It takes microseconds for each of them.
     let open = shared.open.write().unwrap_or_else(PoisonError::into_inner);
     shared.dirty_bytes.store(0, Ordering::Relaxed);
     let places = open.services.iter().flat_map(|service| service.places());
@@ -216,12 +215,12 @@ fn freeze(shared: &Shared) -> (Checkpoint, u64) {
 /// Lets memory forget what the base holds now. The tables that held it are emptied, outside of any lock, and used again.
 fn thaw(shared: &Shared, checkpoint: Checkpoint) {
     let services = shared.services();
-    for FrozenPartition { place, records, .. } in checkpoint.partitions {
+    for FrozenPartition { place, records, residents, .. } in checkpoint.partitions {
         let service = services.get(usize::from(place.service));
         let Some(slot) = service.and_then(|service| service.partitions.get(usize::from(place.partition))) else {
             continue;
         };
-        drop(records);
+        drop((records, residents));
         let thawed = lock(slot).thaw();
         if let Some(mut table) = thawed.and_then(Arc::into_inner) {
             table.clear();

@@ -1,7 +1,7 @@
 //! The database's directory: whose it is, what is in it, and the file `META` that says so.
 //!
 //! ```text
-//! saga-store-embedded 3        the format
+//! saga-store-embedded 4        the format
 //! identity 0123456789abcdef    random, so that no other database's journal is taken for this one's
 //! service order 8              one line for each service: its name and number of partitions
 //! epoch 3 4097 13              of partition 3 of it: from event 13 on it is epoch 4097
@@ -28,7 +28,9 @@ use crate::{
     disk::{Disk, Folder},
 };
 
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
+/// Before it, the base had resident records all in one place, where they are read as well.
+const OLDEST_FORMAT: u32 = 3;
 const FORMAT_NAME: &str = "saga-store-embedded";
 const META: &str = "META";
 const CLOSED: &str = "CLOSED";
@@ -86,7 +88,13 @@ impl Directory {
         };
         let (identity, services) = match known {
             // Whoever put them there may have died before their names were on disk.
-            Some(known) => sync_all(&folder).map(|()| known),
+            Some((identity, services, format)) => sync_all(&folder).and_then(|()| {
+                if format < FORMAT {
+                    // From now on there will be things that an older version overlooks.
+                    folder.replace(META, render(FORMAT, identity, &services).as_bytes())?;
+                }
+                Ok((identity, services))
+            }),
             None => create(&folder).map(|identity| (identity, Vec::new())),
         }
         .map_err(OpenError::io(path))?;
@@ -106,7 +114,7 @@ impl Directory {
         }
         let meta = path.join(META);
         let content = fs::read(&meta).map_err(OpenError::io(&meta))?;
-        let (identity, services) = parse(&meta, &content)?;
+        let (identity, services, _) = parse(&meta, &content)?;
         let closed = read_closed(&path.join(CLOSED))?;
         Ok(Self { folder, identity, services, closed, lock })
     }
@@ -152,7 +160,7 @@ impl Directory {
     }
 
     fn record(&mut self, services: Vec<ServiceMeta>) -> io::Result<()> {
-        self.folder.replace(META, render(self.identity, &services).as_bytes())?;
+        self.folder.replace(META, render(FORMAT, self.identity, &services).as_bytes())?;
         self.services = services;
         Ok(())
     }
@@ -215,7 +223,7 @@ fn create(folder: &Folder) -> io::Result<u64> {
         sync_if_allowed(folder.disk(), ancestor)?;
     }
     let identity = getrandom::u64().map_err(io::Error::other)?;
-    folder.replace(META, render(identity, &[]).as_bytes())?;
+    folder.replace(META, render(FORMAT, identity, &[]).as_bytes())?;
     Ok(identity)
 }
 
@@ -267,8 +275,8 @@ fn read_closed(path: &Path) -> Result<u64, OpenError> {
     frame.ok_or_else(|| OpenError::corrupt(path, 0, "it does not say which frame was the last"))
 }
 
-fn render(identity: u64, services: &[ServiceMeta]) -> String {
-    let mut lines = format!("{FORMAT_NAME} {FORMAT}\nidentity {identity:016x}\n");
+fn render(format: u32, identity: u64, services: &[ServiceMeta]) -> String {
+    let mut lines = format!("{FORMAT_NAME} {format}\nidentity {identity:016x}\n");
     for service in services {
         lines += &format!("service {} {}\n", service.name, service.partitions);
         for (partition, epochs) in &service.epochs {
@@ -280,23 +288,24 @@ fn render(identity: u64, services: &[ServiceMeta]) -> String {
     format!("{lines}checksum {checksum:08x}\n")
 }
 
-fn parse(path: &Path, content: &[u8]) -> Result<(u64, Vec<ServiceMeta>), OpenError> {
+/// The identity, the services, and the format.
+fn parse(path: &Path, content: &[u8]) -> Result<(u64, Vec<ServiceMeta>, u32), OpenError> {
     let corrupt = |what: &str| OpenError::corrupt(path, 0, what);
     let content = std::str::from_utf8(content).map_err(|_| corrupt("it is not text"))?;
     let first = content.lines().next().unwrap_or_default();
     // The format comes before the checksum: another format may well do without one.
-    match first.strip_prefix(FORMAT_NAME).and_then(|format| format.strip_prefix(' ')) {
-        Some(found) if found == FORMAT.to_string() => {}
-        Some(found) => {
-            let found = found.to_owned();
-            return Err(OpenError::UnknownFormat { file: path.to_owned(), found, supported: FORMAT });
-        }
-        None => return Err(corrupt("its first line does not name the format")),
-    }
-    parse_lines(content).ok_or_else(|| corrupt("its lines do not match their checksum"))
+    let found = first.strip_prefix(FORMAT_NAME).and_then(|format| format.strip_prefix(' '));
+    let found = found.ok_or_else(|| corrupt("its first line does not name the format"))?;
+    let Some(format) = (OLDEST_FORMAT..=FORMAT).find(|format| found == format.to_string()) else {
+        let found = found.to_owned();
+        return Err(OpenError::UnknownFormat { file: path.to_owned(), found, supported: FORMAT });
+    };
+    let (identity, services) =
+        parse_lines(format, content).ok_or_else(|| corrupt("its lines do not match their checksum"))?;
+    Ok((identity, services, format))
 }
 
-fn parse_lines(content: &str) -> Option<(u64, Vec<ServiceMeta>)> {
+fn parse_lines(format: u32, content: &str) -> Option<(u64, Vec<ServiceMeta>)> {
     let (lines, _checksum) = content.rsplit_once("checksum ")?;
     let mut lines = lines.lines().skip(1);
     let identity = u64::from_str_radix(lines.next()?.strip_prefix("identity ")?, 16).ok()?;
@@ -318,7 +327,7 @@ fn parse_lines(content: &str) -> Option<(u64, Vec<ServiceMeta>)> {
         }
     }
     // Stricter than comparing checksums: there is one way only to write each content.
-    (render(identity, &services) == content).then_some((identity, services))
+    (render(format, identity, &services) == content).then_some((identity, services))
 }
 
 #[cfg(test)]
@@ -412,6 +421,18 @@ mod tests {
         let error = reopened(temporary.path()).unwrap_err();
         assert!(matches!(&error, OpenError::UnknownFormat { found, .. } if found == "999"), "{error}");
         assert_eq!(fs::read_to_string(meta).unwrap(), "saga-store-embedded 999\nwhatever comes then\n");
+    }
+
+    #[test]
+    fn a_directory_of_the_format_before_is_marked_with_this_one_when_it_is_opened() {
+        let temporary = tempfile::tempdir().unwrap();
+        drop(Directory::open(&Disk::default(), temporary.path()).unwrap());
+        let meta = temporary.path().join(META);
+        let (identity, services, format) = parse(&meta, &fs::read(&meta).unwrap()).unwrap();
+        assert_eq!(format, FORMAT);
+        fs::write(&meta, render(OLDEST_FORMAT, identity, &services)).unwrap();
+        assert_eq!(reopened(temporary.path()).unwrap().identity, identity);
+        assert_eq!(fs::read_to_string(&meta).unwrap(), render(FORMAT, identity, &services));
     }
 
     #[test]

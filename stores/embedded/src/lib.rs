@@ -90,6 +90,7 @@ mod place;
 mod power;
 mod records;
 mod replay;
+mod residents;
 mod section;
 mod segment;
 mod shared;

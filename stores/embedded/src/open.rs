@@ -20,6 +20,7 @@ use crate::{
     journal::Journal,
     options::Options,
     partition::Partition,
+    place::Place,
     replay::{self, Marker, Remains, Tail, Torn},
     section,
     segment::{self, FIRST_FRAME, Pool},
@@ -103,14 +104,20 @@ pub(crate) fn restore(directory: &Directory, base: &Base) -> Result<(Marker, Res
     for service in &directory.services {
         restored.push((0..service.partitions).map(|_| Partition::default()).collect());
     }
+    let unknown = || OpenError::corrupt(directory.meta(), 0, "it does not list everything that the base holds");
     for entry in base.partitions() {
         let (place, meta) = entry.map_err(error)?;
-        let service = restored.get_mut(usize::from(place.service));
-        let slot = service.and_then(|partitions| partitions.get_mut(usize::from(place.partition)));
-        let unknown = || OpenError::corrupt(directory.meta(), 0, "it does not list everything that the base holds");
-        *slot.ok_or_else(unknown)? = Partition::restored(meta);
+        *slot(&mut restored, place).ok_or_else(unknown)? = Partition::restored(meta);
+    }
+    for entry in base.residents() {
+        let (place, key, value) = entry.map_err(error)?;
+        slot(&mut restored, place).ok_or_else(unknown)?.records.residents.settle(&key, Some(&value));
     }
     Ok((base.marker().map_err(error)?.unwrap_or_default(), restored))
+}
+
+fn slot(restored: &mut Restored, place: Place) -> Option<&mut Partition> {
+    restored.get_mut(usize::from(place.service))?.get_mut(usize::from(place.partition))
 }
 
 /// What a frame of the journal says.
@@ -118,9 +125,8 @@ pub(crate) fn apply(restored: &mut Restored, frame: u64, payload: &[u8]) -> Resu
     for section in section::read(payload) {
         let section = section.ok_or("a frame has a valid checksum but makes no sense")?;
         let place = section.place;
-        let service = restored.get_mut(usize::from(place.service));
-        let slot = service.and_then(|partitions| partitions.get_mut(usize::from(place.partition)));
-        let partition = slot.ok_or_else(|| format!("frame {frame} is about {place:?}, which does not exist"))?;
+        let partition =
+            slot(restored, place).ok_or_else(|| format!("frame {frame} is about {place:?}, which does not exist"))?;
         if !partition.replay(frame, &section) {
             return Err(format!("frame {frame} does not fit what came before it in {place:?}"));
         }

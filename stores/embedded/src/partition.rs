@@ -56,6 +56,7 @@ pub(crate) struct FrozenPartition {
     pub(crate) place: Place,
     pub(crate) meta: PartitionMeta,
     pub(crate) records: Arc<Table>,
+    pub(crate) residents: Arc<Table>,
     pub(crate) log: FrozenLog,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct PartitionMeta {
     pub(crate) log_end: u64,
     pub(crate) trim: u64,
     pub(crate) cursors: Vec<Cursor>,
-    /// Keys and values.
+    /// Keys and values of resident records, which stood here up to format 3.
     pub(crate) residents: Vec<(Bytes, Bytes)>,
 }
 
@@ -105,7 +106,7 @@ impl Partition {
         let slots = meta.cursors.into_iter().map(|cursor| CursorSlot { cursor, group: 0, at: 0 });
         let mut records = Records::default();
         for (key, value) in &meta.residents {
-            records.replay_resident(key, Some(value));
+            records.residents.replay(key, Some(value));
         }
         Self {
             head: meta.head,
@@ -192,7 +193,7 @@ impl Partition {
     }
 
     pub(crate) fn residents(&self) -> Residents {
-        Residents { head: self.head, records: self.records.residents() }
+        Residents { head: self.head, records: self.records.residents.all() }
     }
 
     /// Takes what `group`, which ends here, did to the partition, and leaves one of `spares` in its place.
@@ -244,15 +245,15 @@ impl Partition {
             return None;
         }
         self.freezes += 1;
-        let (records, residents) = self.records.freeze();
+        let [records, residents] = self.records.freeze();
         let meta = PartitionMeta {
             head: self.head,
             log_end: self.log.end,
             trim: self.log.trim,
             cursors: self.cursors(),
-            residents,
+            residents: Vec::new(),
         };
-        Some(FrozenPartition { place, meta, records, log: self.log.freeze() })
+        Some(FrozenPartition { place, meta, records, residents, log: self.log.freeze() })
     }
 
     /// The base holds what was frozen last. Returns the table that memory need not keep any longer.

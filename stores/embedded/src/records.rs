@@ -1,10 +1,10 @@
-//! The records of one partition that the base does not hold yet, and those that it never does.
+//! The records of one partition that the base does not hold yet, and those that stay in memory.
 //!
 //! ```text
 //!   lookup ──▶ active ──▶ frozen ──▶ base
 //!       │      since the   while it is written
 //!       │      last freeze into the base
-//!       └────▶ residents, all of them, always; each checkpoint takes a copy
+//!       └────▶ residents: all of them, always
 //! ```
 
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use saga::store::RESIDENT;
 
 use crate::{
     ops::OpBuffer,
-    table::{Entry, Row, State, Table, Word},
+    residents::{Below, Residents},
+    table::{Entry, State, Table, Word},
 };
 
 /// How many keys known to be absent a partition remembers between two freezes. They are remembered between the load
@@ -26,9 +27,9 @@ impl State {
         Self { word: Some(word), ..Self::default() }
     }
 
-    /// Of a resident record that the journal or a checkpoint knows.
-    fn resident(word: Option<Word>) -> Self {
-        Self { word, fresh: true, journaled: true }
+    /// Of a record that a journal knows.
+    pub(crate) fn replayed(fresh: bool) -> Self {
+        Self { word: None, fresh, journaled: true }
     }
 
     fn restage(&mut self, word: Word) {
@@ -46,23 +47,28 @@ fn is_resident(key: &[u8]) -> bool {
     key.first() == Some(&RESIDENT)
 }
 
-/// The records of one partition that the base does not hold record by record.
+/// The records of one partition in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     active: Table,
-    /// Those whose key says so. The base has them with what else it keeps of the partition, as of the last checkpoint.
-    residents: Table,
+    /// Those whose key says so.
+    pub(crate) residents: Residents,
     frozen: Option<Arc<Table>>,
     /// Empty, for the next freeze; `None` until there is one.
     next: Option<Table>,
     absent_keys: usize,
 }
 
+/// Where what changes under `key` is kept; of a resident record also what is known of it besides.
+fn table_of<'a>(active: &'a mut Table, residents: &'a mut Residents, key: &[u8]) -> (&'a mut Table, Option<&'a Below>) {
+    if is_resident(key) { (&mut residents.active, Some(&residents.below)) } else { (active, None) }
+}
+
 impl Records {
     /// The value under `key` where memory knows it: `Some(None)` says that there is none.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<Option<Bytes>> {
         if is_resident(key) {
-            return Some(self.residents.get(key).flatten().map(Bytes::copy_from_slice));
+            return Some(self.residents.get(key).map(Bytes::copy_from_slice));
         }
         let value = match self.active.get(key) {
             Some(value) => value,
@@ -73,10 +79,11 @@ impl Records {
 
     /// Stages `value` under `key`, as part of `group`.
     pub(crate) fn put(&mut self, group: u64, key: &[u8], value: &[u8], ops: &mut OpBuffer) {
-        let fresh = is_resident(key);
-        let table = if fresh { &mut self.residents } else { &mut self.active };
+        let Self { active, residents, absent_keys, .. } = self;
+        let (table, below) = table_of(active, residents, key);
         let mut entry = match table.entry(key) {
             Entry::Vacant(entry) => {
+                let fresh = below.is_some_and(|below| !below.has(key));
                 let at = ops.put(key, value);
                 entry.insert(key, Some(value), State { fresh, ..State::staged(Word { group, at }) });
                 return;
@@ -95,16 +102,17 @@ impl Records {
                 ops.put(key, value)
             }
         };
-        self.absent_keys -= usize::from(entry.is_absence());
+        *absent_keys -= usize::from(entry.is_absence());
         entry.set_value(key, Some(value));
         entry.state().restage(Word { group, at });
     }
 
     /// Stages the removal of `key`, as part of `group`.
     pub(crate) fn remove(&mut self, group: u64, key: &[u8], ops: &mut OpBuffer) {
-        let table = if is_resident(key) { &mut self.residents } else { &mut self.active };
+        let Self { active, residents, absent_keys, .. } = self;
+        let (table, below) = table_of(active, residents, key);
         let mut entry = match table.entry(key) {
-            Entry::Vacant(_) if is_resident(key) => return,
+            Entry::Vacant(_) if below.is_some_and(|below| !below.has(key)) => return,
             Entry::Vacant(entry) => {
                 let at = ops.remove(key);
                 entry.insert(key, None, State::staged(Word { group, at }));
@@ -115,7 +123,7 @@ impl Records {
         let state = *entry.state();
         let open_word = state.word_in(group);
         open_word.into_iter().for_each(|at| ops.strike(at));
-        self.absent_keys -= usize::from(entry.is_absence());
+        *absent_keys -= usize::from(entry.is_absence());
         if !state.fresh {
             let at = ops.remove(key);
             entry.set_value(key, None);
@@ -143,46 +151,12 @@ impl Records {
     /// Puts what a journal says into the table, without a word for it.
     pub(crate) fn replay(&mut self, key: &[u8], value: Option<&[u8]>) {
         if is_resident(key) {
-            return self.replay_resident(key, value);
+            return self.residents.replay(key, value);
         }
         match self.active.entry(key) {
             Entry::Occupied(mut entry) => entry.set_value(key, value),
             Entry::Vacant(entry) => entry.insert(key, value, State::default()),
         }
-    }
-
-    /// The same for a resident record, whether a journal says it or the base.
-    pub(crate) fn replay_resident(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match (self.residents.entry(key), value) {
-            (Entry::Occupied(mut entry), Some(_)) => entry.set_value(key, value),
-            (Entry::Occupied(entry), None) => entry.remove(),
-            (Entry::Vacant(entry), Some(_)) => entry.insert(key, value, State::resident(None)),
-            (Entry::Vacant(_), None) => {}
-        }
-    }
-
-    /// All resident records, by key.
-    pub(crate) fn residents(&self) -> Vec<(Bytes, Bytes)> {
-        let rows = self.residents.sorted();
-        let pair = |row: Row<'_>| Some((Bytes::copy_from_slice(row.key), Bytes::copy_from_slice(row.value?)));
-        rows.filter_map(pair).collect()
-    }
-
-    /// Copies all resident records, for a checkpoint, and lets go of the memory that earlier ones took.
-    fn freeze_residents(&mut self) -> Vec<(Bytes, Bytes)> {
-        let records = self.residents();
-        let mut kept = Table::default();
-        for (key, value) in &records {
-            let mut word = None;
-            if let Entry::Occupied(mut entry) = self.residents.entry(key) {
-                word = entry.state().word;
-            }
-            if let Entry::Vacant(entry) = kept.entry(key) {
-                entry.insert(key, Some(value), State::resident(word));
-            }
-        }
-        self.residents = kept;
-        records
     }
 
     /// Makes the table that the next freeze begins where there is none to be used again, of the same capacity as the
@@ -193,18 +167,19 @@ impl Records {
         }
     }
 
-    /// Sets the active table aside, to be written into the base, and starts an empty one.
-    pub(crate) fn freeze(&mut self) -> (Arc<Table>, Vec<(Bytes, Bytes)>) {
+    /// Sets aside what has changed, to be written into the base: records, and resident ones.
+    pub(crate) fn freeze(&mut self) -> [Arc<Table>; 2] {
         debug_assert!(self.frozen.is_none(), "one checkpoint at a time");
         let next = self.next.take().unwrap_or_default();
         let frozen = Arc::new(std::mem::replace(&mut self.active, next));
         self.frozen = Some(Arc::clone(&frozen));
         self.absent_keys = 0;
-        (frozen, self.freeze_residents())
+        [frozen, self.residents.freeze()]
     }
 
-    /// The base holds the frozen table now.
+    /// The base holds what was frozen now.
     pub(crate) fn thaw(&mut self) -> Option<Arc<Table>> {
+        self.residents.thaw();
         self.frozen.take()
     }
 

@@ -28,8 +28,7 @@ pub(crate) struct Word {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct State {
     pub(crate) word: Option<Word>,
-    /// Neither the base nor the frozen table holds the key, so removing it needs no trace in the base. True of resident
-    /// records always: the base does not know them one by one.
+    /// Neither the base nor the frozen table holds the key, so removing it needs no trace in the base.
     pub(crate) fresh: bool,
     /// An earlier group put a word for the key into the journal, so removing it needs a word, too.
     pub(crate) journaled: bool,
@@ -188,7 +187,7 @@ impl Table {
         self.shards.iter().map(HashTable::len).sum()
     }
 
-    #[cfg(test)]
+    /// All rows, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         self.shards.iter().flatten().map(|slot| slot.row(&self.arena))
     }

@@ -228,15 +228,15 @@ async fn a_batch_larger_than_a_server_can_hold_is_refused() {
 
 /// What is no HTTP at all. The server may answer with a bare 4xx or just close.
 const NO_HTTP: [&[u8]; 16] = [
-    b"POST /stock/add/0/\xff\xfe HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/<script> HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/ 5 HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/'; -- HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/\x00 HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/5\n HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"POST /stock/add/0/5 HTTP/9.9\r\nHost: test\r\n\r\n",
+    b"POST /stock/add/0/\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/<script> HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/ 5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/'; -- HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/5\n HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"POST /stock/add/0/5 HTTP/9.9\r\nHost: localhost\r\n\r\n",
     b"POST /stock/add/0/5\r\n\r\n",
-    b"POST stock/add/0/5 HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"POST stock/add/0/5 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"\r\n\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is a TLS hello \r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -276,7 +276,7 @@ async fn a_body_is_ignored_while_it_is_small_and_refused_when_it_is_large() {
     let address = fixture.server().address();
     let with_body = |body: &[u8]| {
         let head = format!(
-            "POST /stock/add/0/1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            "POST /stock/add/0/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         [head.as_bytes(), body].concat()

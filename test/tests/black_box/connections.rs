@@ -30,7 +30,7 @@ async fn slow_clients_disturb_nobody_and_are_cut_off() {
     let mut slow = Vec::new();
     for _ in 0..300 {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(b"POST /payment/create_user HTTP/1.1\r\nHost: te").await.expect("half a request");
+        stream.write_all(b"POST /payment/create_user HTTP/1.1\r\nHost: loc").await.expect("half a request");
         slow.push(stream);
     }
     shopping_goes_on(&fixture, Duration::from_secs(2)).await;
@@ -87,7 +87,7 @@ async fn a_client_that_goes_away_leaves_its_checkout_whole() {
     for _ in 0..100 {
         let order = shop.order_of(&user, &[(&item, 1)]).await;
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let request = format!("POST /orders/checkout/{order} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = format!("POST /orders/checkout/{order} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("a request");
         drop(stream);
         orders.push(order);
@@ -105,7 +105,7 @@ async fn a_client_that_goes_away_leaves_its_checkout_whole() {
 /// Sets items and closes the side that sends, or all of the connection; then the reply, if there can be one.
 async fn initialise_and_leave(fixture: &Fixture, items: u32, wholly: bool) -> Option<String> {
     let mut stream = TcpStream::connect(fixture.server().address()).await.expect("a connection");
-    let request = format!("POST /stock/batch_init/{items}/7/1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let request = format!("POST /stock/batch_init/{items}/7/1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     if wholly {
         return None;
@@ -150,7 +150,7 @@ async fn one_address_has_its_bound_of_connections_and_others_their_room() {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind(local).expect("another address of this machine");
     let mut other = socket.connect(fixture.server().address()).await.expect("a connection");
-    other.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("a request");
+    other.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.expect("a request");
     let mut text = String::new();
     let read = timeout(Duration::from_secs(20), other.read_to_string(&mut text)).await;
     read.expect("an answer in time").expect("an answer");
@@ -166,7 +166,7 @@ async fn five_hundred_clients_keep_their_connections() {
     for _ in 0..500 {
         streams.push(TcpStream::connect(fixture.server().address()).await.expect("a connection"));
     }
-    let request = format!("GET /stock/find/{item} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let request = format!("GET /stock/find/{item} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     for _ in 0..3 {
         for stream in &mut streams {
             stream.write_all(request.as_bytes()).await.expect("the connection is open");
@@ -189,9 +189,10 @@ async fn requests_sent_in_one_go_are_answered_in_order() {
     let user = shop.create_user().await;
     let mut requests = String::new();
     for _ in 0..20 {
-        requests.push_str(&format!("POST /payment/add_funds/{user}/1 HTTP/1.1\r\nHost: a\r\n\r\n"));
+        requests.push_str(&format!("POST /payment/add_funds/{user}/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
-    requests.push_str(&format!("GET /payment/find_user/{user} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    requests
+        .push_str(&format!("GET /payment/find_user/{user} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
     let mut stream = TcpStream::connect(fixture.server().address()).await.expect("a connection");
     stream.write_all(requests.as_bytes()).await.expect("the requests");
     let mut text = String::new();
@@ -207,7 +208,7 @@ async fn a_connection_is_usable_after_each_kind_of_failure() {
     let address = fixture.server().address();
     for path in ["/nothing", "/stock/add/x/%00", "/orders/checkout/none", "/stock/find/none"] {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\n\r\nPOST /payment/create_user HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /payment/create_user HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         );
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(request.as_bytes()).await.expect("the requests");

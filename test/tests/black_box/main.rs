@@ -20,6 +20,7 @@ mod history_commands;
 mod idempotency;
 mod observability;
 mod operators;
+mod origins;
 mod packaging;
 mod page;
 mod readme;

@@ -225,7 +225,7 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
     refused(&command(&admin, &["cancel", &order, "--because", " "]), "because: it is empty");
     let path = format!("/orders/{order}/cancel?by=mallory&because=fun");
     let from_a_page = apart.order.operators().send(Method::POST, &path, &[("origin", "http://a.example")]).await;
-    assert_eq!(from_a_page.expect("an answer").problem().slug, "malformed");
+    assert_eq!(from_a_page.expect("an answer").problem().slug, "cross-origin");
     assert_eq!(
         apart.order.operators().post(&format!("/orders/{order}/cancel?by=bob")).await.problem().slug,
         "malformed"

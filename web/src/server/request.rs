@@ -12,6 +12,7 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::{
     Problem, RequestName,
+    browsers::Gate,
     problem::{CONTENT_TYPE, Kind, kinds},
     request_name,
 };
@@ -23,8 +24,13 @@ mod tests;
 ///
 /// # Errors
 /// What to answer instead, and then to close: what follows such a request could not be understood.
-pub(super) async fn checked(request: Request<Incoming>, body_bytes_max: usize) -> Result<Request<Body>, Problem> {
+pub(super) async fn checked(
+    request: Request<Incoming>,
+    gate: &Gate,
+    body_bytes_max: usize,
+) -> Result<Request<Body>, Problem> {
     check_host(request.version(), request.headers())?;
+    gate.check(&request)?;
     if request.body().is_end_stream() {
         return Ok(request.map(|_| Body::empty()));
     }
@@ -114,7 +120,7 @@ pub(super) fn closing_bytes(problem: Problem, name: &RequestName) -> Vec<u8> {
     let status = problem.kind().status();
     let body = problem.named().body();
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n{}: {name}\r\nconnection: close\r\ndate: {}\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nx-content-type-options: nosniff\r\n{}: {name}\r\nconnection: close\r\ndate: {}\r\n\r\n",
         body.len(),
         request_name::HEADER,
         httpdate::fmt_http_date(SystemTime::now()),

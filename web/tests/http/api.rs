@@ -206,7 +206,7 @@ async fn browsers_get_pages_whose_links_lead_somewhere() {
         assert!(seen.iter().any(|page| page == path), "{path} is reached from /: {seen:?}");
     }
     let page = server.ask("GET /\nAccept: text/html").await;
-    assert!(page.text().contains("curl http://toy/toy/find/tea"), "the example says where the page is");
+    assert!(page.text().contains("curl http://localhost/toy/find/tea"), "the example says where the page is");
 }
 
 #[tokio::test]

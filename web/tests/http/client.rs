@@ -104,7 +104,7 @@ impl Server {
 /// A request without a body: `head` is the request's line and its headers, separated by line feeds.
 pub(crate) fn request(head: &str) -> Vec<u8> {
     let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
-    let mut request = format!("{line} HTTP/1.1\r\nHost: toy\r\n");
+    let mut request = format!("{line} HTTP/1.1\r\nHost: localhost\r\n");
     for header in headers.lines() {
         request.push_str(header);
         request.push_str("\r\n");

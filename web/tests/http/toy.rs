@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::{IntoParams, ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Dialect, Idempotency, Path, Problem, Readiness, Site,
+    Browsers, Dialect, Idempotency, Path, Problem, Readiness, Site,
     metrics::HttpMetrics,
     openapi::{About, AnyProblem, Conflict, KeyReused, NotFound},
     problem::Kind,
@@ -214,5 +214,6 @@ pub(crate) fn bare_site(dialect: Dialect, readiness: Readiness) -> Site {
         kinds: KINDS.to_vec(),
         dialect,
         behind_gateway: true,
+        browsers: Browsers::default(),
     }
 }

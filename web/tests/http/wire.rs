@@ -67,7 +67,7 @@ async fn a_reply_is_not_held_back_by_what_follows_its_request() {
 
     connection.send([request("GET /livez"), b"GET /live".to_vec()].concat()).await;
     assert_eq!(connection.reply().await.status, 200);
-    connection.send("z HTTP/1.1\r\nHost: toy\r\n\r\n").await;
+    connection.send("z HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(connection.reply().await.status, 200);
 
     connection.send([request("GET /livez"), request("GET /toy/wait/2000"), request("GET /livez")].concat()).await;
@@ -151,7 +151,7 @@ async fn http_1_0_is_answered_and_closed_unless_it_asks_to_stay() {
 #[tokio::test]
 async fn what_is_not_http_is_a_400_and_the_end() {
     let server = Server::start().await;
-    let host = "Host: toy\r\n\r\n";
+    let host = "Host: localhost\r\n\r\n";
     let malformed: [Vec<u8>; 10] = [
         b"nonsense\r\n\r\n".to_vec(),
         format!("GET /livez\r\n{host}").into_bytes(),
@@ -159,10 +159,10 @@ async fn what_is_not_http_is_a_400_and_the_end() {
         format!("GET /li vez HTTP/1.1\r\n{host}").into_bytes(),
         format!("GET /livez HTTP/9.9\r\n{host}").into_bytes(),
         format!("G\0T /livez HTTP/1.1\r\n{host}").into_bytes(),
-        b"GET /livez HTTP/1.1\r\nHost: toy\r\nbad header\r\n\r\n".to_vec(),
-        b"GET /livez HTTP/1.1\r\nHost: toy\r\nContent-Length: -1\r\n\r\n".to_vec(),
-        b"GET /livez HTTP/1.1\r\nHost: toy\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_vec(),
-        b"GET /toy/find/\xff\xfe HTTP/1.1\r\nHost: toy\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_vec(),
+        b"GET /toy/find/\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
     ];
     for bytes in malformed {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
@@ -217,7 +217,7 @@ async fn what_is_wrong_behind_good_requests_is_answered_after_them() {
 #[tokio::test]
 async fn a_request_of_http_1_1_names_its_host_once() {
     let server = Server::start().await;
-    for hosts in ["", "Host: toy\r\nHost: toy\r\n", "Host: user@toy\r\n", "Host: to/y\r\n"] {
+    for hosts in ["", "Host: localhost\r\nHost: localhost\r\n", "Host: user@localhost\r\n", "Host: to/y\r\n"] {
         let mut connection = sent(&server, format!("POST /toy/add/tea/1 HTTP/1.1\r\n{hosts}\r\n")).await;
         let reply = connection.reply().await;
         assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()), "{hosts:?}");
@@ -225,7 +225,7 @@ async fn a_request_of_http_1_1_names_its_host_once() {
     }
     assert_eq!(server.refused(400), 4);
     assert_eq!(server.ask("GET /toy/find/tea").await.json()["level"], 0);
-    let mut connection = sent(&server, "GET http://toy/livez HTTP/1.1\r\nHost: toy\r\n\r\n").await;
+    let mut connection = sent(&server, "GET http://localhost/livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(connection.reply().await.status, 200, "the target may name it too");
 }
 
@@ -234,7 +234,7 @@ async fn a_coding_that_nobody_knows_is_a_501_and_one_without_an_end_a_400() {
     let server = Server::start().await;
     let chunk = "\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     for (coding, status) in [("gzip, chunked", 501), ("gzip\r\nTransfer-Encoding: chunked", 501), ("gzip", 400)] {
-        let head = format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: {coding}{chunk}");
+        let head = format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {coding}{chunk}");
         let mut connection = sent(&server, head).await;
         let reply = connection.reply().await;
         let kind = if status == 501 { "unknown-transfer-coding" } else { "malformed" };
@@ -268,8 +268,8 @@ async fn a_client_that_closes_the_side_it_sends_on_is_answered() {
 async fn half_a_request_is_never_carried_out() {
     let server = Server::start().await;
     let halves = [
-        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n",
-        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 9\r\n\r\nhalf",
+        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\n",
+        "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf",
     ];
     for half in halves {
         let mut connection = sent(&server, half).await;
@@ -284,8 +284,8 @@ async fn half_a_request_is_never_carried_out() {
 async fn two_ways_to_tell_a_body_are_never_two_requests() {
     let server = Server::start().await;
     // Where two servers disagree about a body's end, the rest of it is a request to one of them.
-    let smuggled = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n\
-                    0\r\n\r\nPOST /toy/add/tea/5 HTTP/1.1\r\nHost: toy\r\n\r\n";
+    let smuggled = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n\
+                    0\r\n\r\nPOST /toy/add/tea/5 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut connection = sent(&server, smuggled).await;
     let reply = connection.reply().await;
     let level = server.ask("GET /toy/find/tea").await.json()["level"].as_u64();
@@ -330,11 +330,11 @@ async fn a_small_body_is_ignored_however_it_is_sent() {
         "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ];
     for (index, body) in bodies.into_iter().enumerate() {
-        connection.send(format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\n{body}")).await;
+        connection.send(format!("POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\n{body}")).await;
         assert_eq!(connection.reply().await.json()["level"], index + 1);
     }
     // Many clients send a body in a packet of its own.
-    connection.send("POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\n\r\n").await;
+    connection.send("POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n").await;
     sleep(Duration::from_millis(20)).await;
     connection.send("body").await;
     assert_eq!(connection.reply().await.json()["level"], 4);
@@ -343,7 +343,7 @@ async fn a_small_body_is_ignored_however_it_is_sent() {
 #[tokio::test]
 async fn a_client_that_waits_to_send_its_body_is_told_to_go_on() {
     let server = Server::start().await;
-    let head = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let head = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     let mut connection = sent(&server, head).await;
     assert_eq!(connection.reply().await.status, 100);
     connection.send("body").await;
@@ -353,8 +353,8 @@ async fn a_client_that_waits_to_send_its_body_is_told_to_go_on() {
 #[tokio::test]
 async fn a_large_body_is_a_413_and_changes_nothing() {
     let server = Server::start().await;
-    let declared = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000000\r\n\r\n".to_owned();
-    let chunked = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    let declared = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n".to_owned();
+    let chunked = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
     let chunked = chunked + &format!("4000\r\n{}\r\n", "x".repeat(0x4000)).repeat(5);
     for bytes in [declared, chunked] {
         let mut connection = sent(&server, bytes).await;
@@ -369,7 +369,7 @@ async fn a_large_body_is_a_413_and_changes_nothing() {
 #[tokio::test]
 async fn a_client_that_goes_on_sending_after_a_refusal_is_not_reset_at_once() {
     let server = Server::start().await;
-    let head = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 500000\r\n\r\n";
+    let head = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n";
     let mut connection = sent(&server, head).await;
     assert_eq!(connection.reply().await.problem(), "body-too-large");
     // A reset would make the first of these fail the next, and clients that fail to send never read the reply.
@@ -382,7 +382,7 @@ async fn a_client_that_goes_on_sending_after_a_refusal_is_not_reset_at_once() {
 #[tokio::test]
 async fn a_broken_body_is_a_400_and_changes_nothing() {
     let server = Server::start().await;
-    let bytes = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n";
+    let bytes = "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n";
     let mut connection = sent(&server, bytes).await;
     let reply = connection.reply().await;
     assert_eq!((reply.status, reply.problem()), (400, "malformed".to_owned()));
@@ -404,7 +404,7 @@ async fn a_request_that_trickles_in_is_cut_off_and_its_neighbours_are_not() {
     let server = Server::start_with(settings, Duration::ZERO).await;
     let mut slow_header = sent(&server, "GET /livez HTTP/1.1\r\nX-Slow: ").await;
     let mut slow_body =
-        sent(&server, "POST /toy/add/tea/1 HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000\r\n\r\n").await;
+        sent(&server, "POST /toy/add/tea/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n").await;
     let mut neighbour = server.connect().await;
     let mut trickled = 0;
     while slow_header.try_send("x").await && slow_body.try_send("x").await {

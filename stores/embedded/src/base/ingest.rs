@@ -4,7 +4,7 @@ use std::{collections::HashSet, fs::File, path::PathBuf, sync::RwLockReadGuard};
 
 use super::{
     Base, BaseError, Checkpoint,
-    layout::{EVENT, MARKER, META, PLACE_BYTES, RECORD, join, marker_bytes, meta_bytes},
+    layout::{EVENT, MARKER, META, PLACE_BYTES, RECORD, RESIDENT, join, marker_bytes, meta_bytes},
     stopped,
 };
 use crate::{
@@ -45,7 +45,10 @@ impl<'a> Ingestion<'a> {
             self.events(partition)?;
         }
         for partition in partitions {
-            self.records(partition.place, &partition.records)?;
+            self.records(RECORD, partition.place, &partition.records)?;
+        }
+        for partition in partitions {
+            self.records(RESIDENT, partition.place, &partition.residents)?;
         }
         Ok(())
     }
@@ -96,8 +99,8 @@ impl<'a> Ingestion<'a> {
         Ok(())
     }
 
-    fn records(&mut self, place: Place, table: &Table) -> Result<(), BaseError> {
-        let mut full_key = join(RECORD, place, &[]);
+    fn records(&mut self, kind: u8, place: Place, table: &Table) -> Result<(), BaseError> {
+        let mut full_key = join(kind, place, &[]);
         for Row { key, value, .. } in table.sorted() {
             full_key.truncate(PLACE_BYTES);
             full_key.extend_from_slice(key);

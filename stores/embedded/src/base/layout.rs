@@ -14,6 +14,7 @@ pub(super) const MARKER: [u8; 1] = [0];
 pub(super) const META: u8 = 1;
 pub(super) const EVENT: u8 = 2;
 pub(super) const RECORD: u8 = 3;
+pub(super) const RESIDENT: u8 = 4;
 /// The bytes of a key that say what it is and where it belongs.
 pub(super) const PLACE_BYTES: usize = 4;
 

@@ -82,6 +82,7 @@ struct Base {
     meta: Option<PartitionMeta>,
     events: BTreeMap<u64, Bytes>,
     records: BTreeMap<Bytes, Bytes>,
+    residents: BTreeMap<Bytes, Bytes>,
 }
 
 impl Base {
@@ -96,11 +97,13 @@ impl Base {
         for absent in frozen.records.iter().map(|row| row.key).filter(|key| !named.contains(*key)) {
             assert!(!self.records.contains_key(absent), "{absent:?} is said to be absent");
         }
-        for row in frozen.records.sorted() {
-            let key = row.key;
-            match row.value {
-                Some(value) => drop(self.records.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
-                None => drop(self.records.remove(key)),
+        for (records, rows) in [(&mut self.records, &frozen.records), (&mut self.residents, &frozen.residents)] {
+            for row in rows.sorted() {
+                let key = row.key;
+                match row.value {
+                    Some(value) => drop(records.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
+                    None => drop(records.remove(key)),
+                }
             }
         }
         self.meta = Some(frozen.meta);
@@ -219,6 +222,9 @@ impl World {
             ..*meta
         });
         self.partition = meta.map(Partition::restored).unwrap_or_default();
+        for (key, value) in &self.base.residents {
+            self.partition.records.residents.settle(key, Some(value));
+        }
         for (group, payload) in &self.journal {
             for section in section::read(payload) {
                 assert!(self.partition.replay(*group, &section.unwrap()), "frame {group} fits");
@@ -329,4 +335,32 @@ fn what_no_journal_could_hold_is_refused_before_anything_changes() {
     let event = |length| Commit { events: vec![long(length)], ..Commit::default() };
     assert!(check(&event(VALUE_BYTES_MAX)).is_ok());
     assert!(check(&event(VALUE_BYTES_MAX + 1)).is_err());
+}
+
+#[test]
+fn resident_records_that_a_base_of_the_format_before_has_in_one_place_are_written_one_by_one() {
+    let meta = || PartitionMeta {
+        head: 3,
+        log_end: 0,
+        trim: 0,
+        cursors: Vec::new(),
+        residents: vec![(name(KEYS - 2), "kept".into()), (name(KEYS - 1), "removed".into())],
+    };
+    let mut partition = Partition::restored(meta());
+    assert_eq!(partition.residents().records, meta().residents);
+    let removal =
+        Commit { expected_head: 3, writes: vec![Write { key: name(KEYS - 1), value: None }], ..Commit::default() };
+    partition.apply(1, removal).unwrap();
+    let mut payload = Vec::new();
+    partition.cut(PLACE, 1, &mut Vec::new()).unwrap().write_to(&mut payload);
+    let frozen = partition.freeze(PLACE).unwrap();
+    let rows: Vec<_> = frozen.residents.sorted().map(|row| (row.key.to_vec(), row.value.map(<[u8]>::to_vec))).collect();
+    assert_eq!(rows, [(name(KEYS - 2).to_vec(), Some(b"kept".to_vec()))]);
+    assert_eq!(frozen.meta.residents, []);
+    // Killed before the checkpoint was installed, the base still has both.
+    let mut again = Partition::restored(meta());
+    for section in section::read(&payload) {
+        assert!(again.replay(1, &section.unwrap()));
+    }
+    assert_eq!(again.residents().records, [(name(KEYS - 2), Bytes::from("kept"))]);
 }

@@ -83,10 +83,10 @@ async fn a_base_that_lost_its_list_of_tables_is_refused() {
 async fn an_unknown_format_is_refused() {
     let disk = filled().await;
     let meta = disk.data().join("META");
-    let text = fs::read_to_string(&meta).unwrap().replacen("embedded 3", "embedded 7", 1);
+    let text = fs::read_to_string(&meta).unwrap().replacen("embedded 4", "embedded 7", 1);
     fs::write(&meta, &text).unwrap();
     let error = disk.open().unwrap_err();
-    assert!(matches!(&error, OpenError::UnknownFormat { found, supported: 3, .. } if found == "7"), "{error}");
+    assert!(matches!(&error, OpenError::UnknownFormat { found, supported: 4, .. } if found == "7"), "{error}");
     assert_eq!(fs::read_to_string(meta).unwrap(), text);
 }
 
