@@ -18,13 +18,16 @@
 //! ```text
 //! stock, payment ── StockParked, PaymentParked ────▶ observers: a checkout has to wait
 //!                ── StockChanged, CreditChanged ───▶ observers: a caller created, set, added or took, without a checkout
+//! any of them    ── Redelivered ───────────────────▶ observers: an operator had a partition read its sources' logs again
 //! ```
 
 use std::{ops::Deref, sync::Arc};
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
-use crate::{Amount, CallerSpan, CheckoutId, ItemId, OrderId, Quantity, Remark, RequestName, Service, TraceId, UserId};
+use crate::{
+    Amount, CallerSpan, CheckoutId, ItemId, OrderId, Quantity, Remark, RequestName, Service, Sum, TraceId, UserId,
+};
 
 /// So many units of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -258,6 +261,10 @@ pub enum Event {
         /// What one unit costs.
         #[n(3)]
         price: Amount,
+        /// What all of them had before, together, where they were set.
+        #[n(4)]
+        #[cbor(default)]
+        replaced: Sum,
     },
     /// Payment: a caller changed users' credit, all in the same way.
     #[n(11)]
@@ -271,6 +278,23 @@ pub enum Event {
         /// The credit of each after it, whether it is held or not.
         #[n(2)]
         total: Amount,
+        /// What all of them had before, together, where it was set.
+        #[n(3)]
+        #[cbor(default)]
+        replaced: Sum,
+    },
+    /// Any: an operator had the partition that says it read the logs of its sources again.
+    #[n(12)]
+    Redelivered {
+        /// Whose partition.
+        #[n(0)]
+        service: Service,
+        /// Who had it done.
+        #[n(1)]
+        by: Remark,
+        /// Why.
+        #[n(2)]
+        because: Remark,
     },
 }
 
@@ -338,7 +362,8 @@ impl Event {
             Self::StockParked(..)
             | Self::PaymentParked(..)
             | Self::StockChanged { .. }
-            | Self::CreditChanged { .. } => true,
+            | Self::CreditChanged { .. }
+            | Self::Redelivered { .. } => true,
             Self::CheckoutStarted(_)
             | Self::CheckoutCompleted(_)
             | Self::CheckoutCancelled(..)
@@ -366,7 +391,8 @@ impl Event {
             | Self::StockParked(..)
             | Self::PaymentParked(..)
             | Self::StockChanged { .. }
-            | Self::CreditChanged { .. } => None,
+            | Self::CreditChanged { .. }
+            | Self::Redelivered { .. } => None,
         }
     }
 
@@ -386,6 +412,7 @@ impl Event {
             Self::PaymentParked(..) => "PaymentParked",
             Self::StockChanged { .. } => "StockChanged",
             Self::CreditChanged { .. } => "CreditChanged",
+            Self::Redelivered { .. } => "Redelivered",
         }
     }
 
@@ -426,7 +453,7 @@ impl Event {
             | Self::PaymentAuthorized(checkout)
             | Self::PaymentRefused(checkout, ..)
             | Self::PaymentParked(checkout, _) => Some(checkout),
-            Self::StockChanged { .. } | Self::CreditChanged { .. } => None,
+            Self::StockChanged { .. } | Self::CreditChanged { .. } | Self::Redelivered { .. } => None,
         }
     }
 }
@@ -473,8 +500,14 @@ mod tests {
         let observed = [
             Event::StockParked(checkout(), station, ItemId(Id::from_number(1)), wait),
             Event::PaymentParked(checkout(), wait),
-            Event::StockChanged { items: Vec::new(), change: Change::Created, total: none, price: none },
-            Event::CreditChanged { users: Vec::new(), change: Change::Set, total: none },
+            Event::StockChanged {
+                items: Vec::new(),
+                change: Change::Created,
+                total: none,
+                price: none,
+                replaced: Sum::default(),
+            },
+            Event::CreditChanged { users: Vec::new(), change: Change::Set, total: none, replaced: Sum::default() },
         ];
         for event in observed {
             assert!(event.is_only_observed(), "{event:?}");

@@ -3,7 +3,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use crate::{Amount, ItemId, UserId};
+use crate::{Amount, ItemId, Sum, UserId};
 
 /// Why a query has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,26 @@ pub trait Books: Send + Sync {
 
     /// The credit of a user, or `None` if there is no such user.
     fn credit(&self, user: UserId) -> Answer<'_, Option<Amount>>;
+
+    /// What the units of all items come to.
+    fn all_units(&self) -> Answer<'_, Counted>;
+
+    /// What the credit of all users comes to.
+    fn all_credit(&self) -> Answer<'_, Counted>;
+}
+
+/// What a service counts over all of its accounts, with every change of one. Of data that were there before it counted, what
+/// changed since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Accounts.
+    pub accounts: i64,
+    /// What they have, held or not.
+    pub total: Sum,
+    /// What checkouts hold of it.
+    pub held: Sum,
+    /// What was taken for paid checkouts without having been there: nothing, unless a hold was lost.
+    pub shortfall: Sum,
 }
 
 /// The queries.

@@ -2,14 +2,20 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
+
 /// A service of the shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Service {
     /// Orders, and their checkout.
+    #[n(0)]
     Order,
     /// Items, and their units.
+    #[n(1)]
     Stock,
     /// Users, and their credit.
+    #[n(2)]
     Payment,
 }
 

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use axum::{http::header, routing::get};
+use axum::http::{HeaderName, header};
 use contract::Books;
-use saga::Handle;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{history::History, participant::Observer};
+use crate::{history::History, proof::Prover};
 
 mod account;
 mod find;
@@ -18,28 +17,49 @@ mod layout;
 mod live;
 mod order;
 mod plot;
+mod proof;
 mod sequence;
 
 /// What the pages are made from.
 struct Console {
     history: History,
     books: Arc<dyn Books>,
+    prover: Prover,
 }
 
 /// The pages of an operator.
-pub(crate) fn console(handle: Handle<Observer>, books: Arc<dyn Books>) -> OpenApiRouter {
-    let style = include_str!("console/style.css");
-    let style = ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], style);
-    let script = include_str!("console/script.js");
-    let script =
-        ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], script);
+pub(crate) fn console(history: History, books: Arc<dyn Books>, prover: Prover) -> OpenApiRouter {
     OpenApiRouter::new()
-        .route("/console", get(live::show))
-        .route("/console/checkouts", get(find::show))
-        .route("/console/orders/{order_id}", get(order::show))
-        .route("/console/items/{item_id}", get(account::show_item))
-        .route("/console/users/{user_id}", get(account::show_user))
-        .route("/console/style.css", get(async move || style))
-        .route("/console/script.js", get(async move || script))
-        .with_state(Arc::new(Console { history: History(handle), books }))
+        .routes(routes!(live::show))
+        .routes(routes!(find::show))
+        .routes(routes!(proof::show))
+        .routes(routes!(order::show))
+        .routes(routes!(account::show_item))
+        .routes(routes!(account::show_user))
+        .routes(routes!(style))
+        .routes(routes!(script))
+        .with_state(Arc::new(Console { history, books, prover }))
+}
+
+/// A file of the console, with what it is.
+type File = ([(HeaderName, &'static str); 2], &'static str);
+
+/// The style of all pages.
+#[utoipa::path(
+    get, path = "/console/style.css", tag = "console",
+    responses((status = 200, description = "A style sheet.", body = String, content_type = "text/css")),
+)]
+async fn style() -> File {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("console/style.css"))
+}
+
+/// The script of the pages that go with what happens.
+#[utoipa::path(
+    get, path = "/console/script.js", tag = "console",
+    responses((status = 200, description = "A script.", body = String, content_type = "text/javascript")),
+)]
+async fn script() -> File {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("console/script.js"))
 }

@@ -1,11 +1,12 @@
 //! Which checkouts are asked for.
 
-use contract::{Checkout, ItemId, OrderId, Reason, UserId};
+use contract::{Checkout, ItemId, OrderId, UserId};
 use minicbor::{Decode, Encode};
 
 use crate::{
     index::Index,
     page::{Story, What},
+    reason::name_of,
 };
 
 /// Where a checkout stands.
@@ -57,31 +58,14 @@ pub struct Filter {
 /// How long a checkout may hold something, where those that held it at some time are looked for.
 pub(crate) const HELD_FOR_MS: u64 = 60_000;
 
-/// The names of all reasons.
-pub(crate) const REASONS: [&str; 7] =
-    ["out-of-stock", "unknown-item", "not-enough-credit", "unknown-user", "busy", "timeout", "cancelled-by-operator"];
-
-/// The name of a reason, as in the address of its problem.
-#[must_use]
-pub fn name_of(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::OutOfStock { .. } => "out-of-stock",
-        Reason::UnknownItem { .. } => "unknown-item",
-        Reason::NotEnoughCredit => "not-enough-credit",
-        Reason::UnknownUser => "unknown-user",
-        Reason::Busy => "busy",
-        Reason::Timeout => "timeout",
-        Reason::CancelledByOperator { .. } => "cancelled-by-operator",
-    }
-}
-
 impl Filter {
     /// Whether a page of which this is the index may have a decision of what is asked for.
     pub(crate) fn may_be_on(&self, index: &Index) -> bool {
         let wanted = |id: Option<&str>| id.is_none_or(|id| index.may_have(id));
         let counts = match (self.state, &self.reason) {
             (Some(State::Completed), _) => index.completed > 0,
-            (Some(State::Cancelled), _) | (_, Some(_)) => index.cancelled > 0,
+            (_, Some(reason)) => index.may_have_reason(reason),
+            (Some(State::Cancelled), _) => index.cancelled > 0,
             _ => true,
         };
         counts

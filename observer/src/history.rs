@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use contract::{OrderId, UserId};
+use contract::{OrderId, Remark, Sum, UserId};
 use saga::Handle;
+use tokio::time::Instant;
 use web::{Idempotency, Problem, call::call};
 
 use crate::{
     filter::{Filter, HELD_FOR_MS, State},
-    page::{Story, What},
+    page::{Act, Story, What},
     participant::Observer,
-    query::{Account, Changes, Command, Cursor, Entry, Found, Placed, Reply, Span},
+    query::{Account, Changes, Command, Counts, Cursor, Entry, Found, Placed, Reply, Span},
 };
 
 /// Who waits for the history is told after this long that it does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A list that is asked for is answered with what is found in this time: who wants more asks on from there.
+pub(crate) const LOOKING: Duration = Duration::from_millis(50);
 
 /// Questions that one request may take: more than a whole history has pages for most, and few enough to end.
 const QUESTIONS_MAX: usize = 64;
@@ -39,9 +43,24 @@ impl History {
     pub async fn checkouts(
         &self,
         filter: &Filter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, Option<Cursor>), Problem> {
+        self.checkouts_within(Duration::MAX, filter, after, limit).await
+    }
+
+    /// The same, but no more than are found in about so long, and at least a question's worth.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn checkouts_within(
+        &self,
+        time: Duration,
+        filter: &Filter,
         mut after: Option<Cursor>,
         limit: u32,
     ) -> Result<(Vec<Entry>, Option<Cursor>), Problem> {
+        let began = Instant::now();
         let mut all: Vec<Entry> = Vec::new();
         for _ in 0..QUESTIONS_MAX {
             let left = limit - u32::try_from(all.len()).unwrap_or(limit).min(limit);
@@ -49,7 +68,7 @@ impl History {
             let Reply::Checkouts { entries, next } = self.ask(command).await? else { return another_kind() };
             all.extend(entries);
             after = next;
-            if next.is_none() || all.len() >= limit as usize {
+            if next.is_none() || all.len() >= limit as usize || began.elapsed() >= time {
                 break;
             }
         }
@@ -86,17 +105,32 @@ impl History {
     /// # Errors
     /// The history does not answer.
     pub async fn account(&self, account: &Account, after: Option<Cursor>, limit: u32) -> Result<Changes, Problem> {
-        self.account_until(account, None, after, limit).await
+        self.account_until(Duration::MAX, account, None, after, limit).await
+    }
+
+    /// The same, but no more than is found in about so long, and at least a question's worth.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn account_within(
+        &self,
+        time: Duration,
+        account: &Account,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Changes, Problem> {
+        self.account_until(time, account, None, after, limit).await
     }
 
     async fn account_until(
         &self,
+        time: Duration,
         account: &Account,
         until: Option<u64>,
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Changes, Problem> {
-        let mut all = Changes { next: after, ..Changes::default() };
+        let (began, mut all) = (Instant::now(), Changes { next: after, ..Changes::default() });
         for _ in 0..QUESTIONS_MAX {
             let left = limit - u32::try_from(all.rows.len()).unwrap_or(limit).min(limit);
             let command = Command::Account { account: account.clone(), after: all.next, limit: left, until };
@@ -104,7 +138,7 @@ impl History {
             all.rows.extend(some.rows);
             all.next = some.next;
             all.has_gap |= some.has_gap;
-            if all.next.is_none() || all.rows.len() >= limit as usize {
+            if all.next.is_none() || all.rows.len() >= limit as usize || began.elapsed() >= time {
                 break;
             }
         }
@@ -131,6 +165,47 @@ impl History {
             Reply::Span(span) => Ok(span),
             _ => another_kind(),
         }
+    }
+
+    /// What all events come to.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn ledger(&self) -> Result<Counts, Problem> {
+        match self.ask(Command::Ledger).await? {
+            Reply::Ledger(counts) => Ok(counts),
+            _ => another_kind(),
+        }
+    }
+
+    /// Counts from what the services have, where nothing was heard since `counts` were looked at.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn count_from(&self, counts: &Counts, units: Sum, credit: Sum) -> Result<Counts, Problem> {
+        match self.ask(Command::CountFrom { heard: counts.ledger.heard, units, credit }).await? {
+            Reply::Ledger(counts) => Ok(counts),
+            _ => another_kind(),
+        }
+    }
+
+    /// What operators had done last, the last one first.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn acts(&self) -> Result<Vec<Act>, Problem> {
+        match self.ask(Command::Acts).await? {
+            Reply::Acts(acts) => Ok(acts),
+            _ => another_kind(),
+        }
+    }
+
+    /// Takes note that an operator had the observer itself read the logs of its sources again.
+    ///
+    /// # Errors
+    /// The history does not answer.
+    pub async fn redelivered(&self, by: Remark, because: Remark) -> Result<(), Problem> {
+        self.ask(Command::Redelivered { by, because }).await.map(drop)
     }
 
     /// The orders of checkouts that held some of an account at a moment, as far as it is known: none where that is not in the
@@ -171,7 +246,7 @@ impl History {
     /// # Errors
     /// The history does not answer.
     pub async fn takers(&self, account: &Account, before: u64) -> Result<Vec<(OrderId, u64)>, Problem> {
-        let changes = self.account_until(account, Some(before), None, 200).await?;
+        let changes = self.account_until(Duration::MAX, account, Some(before), None, 200).await?;
         let taken = changes.rows.into_iter().filter_map(|row| match row.found {
             Found::Checkout(order, _) => Some((order, row.at)),
             Found::Change(..) => None,

@@ -3,7 +3,10 @@
 use minicbor::{Decode, Encode};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::page::{Accounts, Page, Story, What};
+use crate::{
+    page::{Accounts, Page, Story, What},
+    reason::{REASONS, name_of},
+};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -32,11 +35,19 @@ pub struct Index {
     /// Of the ids of all orders, users and items: sorted, each once.
     #[n(7)]
     hashes: Vec<u32>,
+    /// The reasons for which some were cancelled, a bit for each by its place in [`REASONS`]; not there in what an earlier version wrote.
+    #[n(8)]
+    reasons: Option<u16>,
 }
 
 /// Short, so that all indexes find room in memory: a page that is looked at in vain costs little.
 fn hash(id: &str) -> u32 {
     u32::try_from(xxh3_64(id.as_bytes()) & u64::from(u32::MAX)).expect("its lower half")
+}
+
+/// Nothing of what is no reason.
+fn bit_of(name: &str) -> u16 {
+    REASONS.iter().position(|reason| *reason == name).map_or(0, |place| 1 << place)
 }
 
 /// About as much as a story takes: ids and numbers, and the same for each line.
@@ -50,7 +61,7 @@ impl Index {
     /// Of a page.
     #[must_use]
     pub fn of(page: &Page) -> Self {
-        let mut index = Self { from: u64::MAX, ..Self::default() };
+        let mut index = Self { from: u64::MAX, reasons: Some(0), ..Self::default() };
         for story in &page.stories {
             index.add_story(story);
         }
@@ -68,6 +79,10 @@ impl Index {
             index.missed += gap.events;
             index.bytes += 40;
         }
+        for act in &page.acts {
+            index.span(act.at);
+            index.bytes += 40 + (act.by.as_str().len() + act.because.as_str().len()) as u64;
+        }
         index.hashes.sort_unstable();
         index.hashes.dedup();
         index.bytes += 5 * index.hashes.len() as u64;
@@ -84,9 +99,12 @@ impl Index {
             self.span(story.at(happening));
         }
         if let Some(decision) = story.decision() {
-            match decision.what {
-                What::Completed => self.completed += 1,
-                _ => self.cancelled += 1,
+            match &decision.what {
+                What::Cancelled(reason, _) => {
+                    self.cancelled += 1;
+                    self.reasons = self.reasons.map(|reasons| reasons | bit_of(name_of(reason)));
+                }
+                _ => self.completed += 1,
             }
             self.slowest_ms = self.slowest_ms.max(story.took_ms().unwrap_or(0));
         }
@@ -95,6 +113,12 @@ impl Index {
     fn span(&mut self, at: u64) {
         self.from = self.from.min(at);
         self.to = self.to.max(at);
+    }
+
+    /// Whether some may have been cancelled for a reason; `false`: none was.
+    #[must_use]
+    pub(crate) fn may_have_reason(&self, name: &str) -> bool {
+        self.cancelled > 0 && self.reasons.is_none_or(|reasons| reasons & bit_of(name) != 0)
     }
 
     /// Whether the id of an order, a user or an item may be on the page; `false`: it is not.

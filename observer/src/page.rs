@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use contract::{Amount, Change, Checkout, Event, ItemId, Reason, Service, Shortage, UserId, Wait};
+use contract::{Amount, Change, Checkout, Event, ItemId, OrderId, Reason, Remark, Service, Shortage, UserId, Wait};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 /// What happened to a checkout.
@@ -176,6 +176,54 @@ pub struct Gap {
     pub events: u64,
 }
 
+/// Something that an operator had done.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Act {
+    /// Its place among all that is on the page.
+    #[n(0)]
+    pub place: u32,
+    /// When, in milliseconds since 1970, by the clock of who says it.
+    #[n(1)]
+    pub at: u64,
+    /// Whose partition it was done to.
+    #[n(2)]
+    pub service: String,
+    /// Which.
+    #[n(3)]
+    pub partition: u16,
+    /// Of which order it ended the checkout; `None`: it had the partition read the logs of its sources again.
+    #[n(4)]
+    pub order: Option<OrderId>,
+    /// Who had it done.
+    #[n(5)]
+    pub by: Remark,
+    /// Why.
+    #[n(6)]
+    pub because: Remark,
+}
+
+impl Act {
+    /// What an event says that an operator had done, when it was committed and in whose partition.
+    #[must_use]
+    pub fn of(event: &Event, at: u64, partition: u16) -> Option<Self> {
+        let (service, order, by, because) = match event {
+            Event::Redelivered { service, by, because } => (*service, None, by, because),
+            Event::CheckoutCancelled(checkout, Reason::CancelledByOperator { by, because }, _) => {
+                (Service::Order, Some(checkout.order.clone()), by, because)
+            }
+            _ => return None,
+        };
+        let (service, by, because) = (service.to_string(), by.clone(), because.clone());
+        Some(Self { place: 0, at, service, partition, order, by, because })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        if self.order.is_some() { "cancelled" } else { "redelivered" }
+    }
+}
+
 /// One thing that was heard of.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Noted {
@@ -188,6 +236,9 @@ pub enum Noted {
     /// That something was not heard.
     #[n(2)]
     Gap(#[n(0)] Gap),
+    /// What an operator had done that is of no checkout.
+    #[n(3)]
+    Act(#[n(0)] Act),
 }
 
 impl Noted {
@@ -214,11 +265,12 @@ impl Noted {
             }
             Event::StockParked(checkout, _, item, wait) => of(checkout, What::StockParked(item.clone(), *wait)),
             Event::PaymentParked(checkout, wait) => of(checkout, What::PaymentParked(*wait)),
-            Event::StockChanged { items, change, total, price } => {
+            Event::StockChanged { items, change, total, price, .. } => {
                 let parts = items.chunks(ACCOUNTS_MAX).map(|part| Accounts::Items(part.to_vec(), *price));
                 parts.map(|part| moved(part, *change, *total)).collect()
             }
-            Event::CreditChanged { users, change, total } => {
+            Event::Redelivered { .. } => Act::of(event, at, partition).map(Self::Act).into_iter().collect(),
+            Event::CreditChanged { users, change, total, .. } => {
                 let parts = users.chunks(ACCOUNTS_MAX).map(|part| Accounts::Users(part.to_vec()));
                 parts.map(|part| moved(part, *change, *total)).collect()
             }
@@ -231,7 +283,8 @@ impl Noted {
         match self {
             Self::Checkout(_, Happening { place, .. })
             | Self::Movement(Movement { place, .. })
-            | Self::Gap(Gap { place, .. }) => *place,
+            | Self::Gap(Gap { place, .. })
+            | Self::Act(Act { place, .. }) => *place,
         }
     }
 
@@ -249,6 +302,7 @@ impl Noted {
                 64 + users.iter().map(|user| user.as_str().len() + 4).sum::<usize>()
             }
             Self::Gap(_) => 128,
+            Self::Act(Act { by, because, .. }) => 128 + by.as_str().len() + because.as_str().len(),
         }
     }
 
@@ -256,7 +310,8 @@ impl Noted {
         match self {
             Self::Checkout(_, Happening { place, .. })
             | Self::Movement(Movement { place, .. })
-            | Self::Gap(Gap { place, .. }) => *place = to,
+            | Self::Gap(Gap { place, .. })
+            | Self::Act(Act { place, .. }) => *place = to,
         }
     }
 }
@@ -273,9 +328,21 @@ pub struct Page {
     /// What was not heard.
     #[n(2)]
     pub gaps: Vec<Gap>,
+    /// What operators had done that is of no checkout.
+    #[n(3)]
+    #[cbor(default)]
+    pub acts: Vec<Act>,
 }
 
 impl Page {
+    /// Decisions of checkouts that were decided before, on this page.
+    #[must_use]
+    pub(crate) fn contradicted(&self) -> u64 {
+        let decisions =
+            |story: &Story| story.happenings.iter().filter(|happening| happening.what.is_decision()).count();
+        self.stories.iter().map(|story| decisions(story).saturating_sub(1) as u64).sum()
+    }
+
     /// All that is on the page, one thing after the other.
     #[must_use]
     pub fn noted(&self) -> Vec<Noted> {
@@ -285,7 +352,8 @@ impl Page {
         };
         let movements = self.movements.iter().cloned().map(Noted::Movement);
         let gaps = self.gaps.iter().cloned().map(Noted::Gap);
-        let mut all: Vec<_> = self.stories.iter().flat_map(of_story).chain(movements).chain(gaps).collect();
+        let acts = self.acts.iter().cloned().map(Noted::Act);
+        let mut all: Vec<_> = self.stories.iter().flat_map(of_story).chain(movements).chain(gaps).chain(acts).collect();
         all.sort_unstable_by_key(Noted::place);
         all
     }
@@ -358,6 +426,7 @@ impl Heard {
                 }
                 Noted::Movement(movement) => page.movements.push(movement.clone()),
                 Noted::Gap(gap) => page.gaps.push(gap.clone()),
+                Noted::Act(act) => page.acts.push(act.clone()),
             }
         }
         page

@@ -2,12 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use contract::{Event, Service};
+use contract::{Event, Service, Sum};
 use saga::{Destinations, Input, Missing, Origin, Participant, Partition, Repeatability, RequestId, Step};
 
 use crate::{
     index::Index,
-    page::{Gap, Noted, Page},
+    ledger::Ledger,
+    page::{Act, Gap, Noted, Page},
     query::{Command, Reply},
     record::{HistoryKey, HistoryRecord, Tail, UndecidedRecord},
     search::Search,
@@ -16,6 +17,9 @@ use crate::{
 
 /// How long what is undecided is kept after something was missed, for that may have been the decision.
 const DOUBTFUL_MS: u64 = 60 * 60 * 1000;
+
+/// Acts of operators that are listed: with the longest remarks and ids some 48 KiB, which a store takes (64 KiB).
+const ACTS_MAX: usize = 50;
 
 /// Pages that are dropped when one is added, so that a bound that was lowered is reached bit by bit.
 const DROPPED_AT_ONCE: usize = 8;
@@ -66,7 +70,24 @@ impl Participant for Observer {
         match input {
             Input::Event(event) => {
                 let (at, partition) = step.origin().map_or((step.now(), 0), |origin| (origin.at, origin.log.partition));
-                Noted::of(event, at.0, partition).into_iter().try_for_each(|noted| self.note(step, noted))
+                if let Some(act) = Act::of(event, at.0, partition) {
+                    remember(step, act)?;
+                }
+                let mut counted = Some(event);
+                let noted = Noted::of(event, at.0, partition).into_iter();
+                noted.into_iter().try_for_each(|noted| self.note(step, noted, counted.take()))
+            }
+            Input::Command { request, command: Command::CountFrom { heard, units, credit } } => {
+                count_from(step, *heard, *units, *credit)?;
+                answer(step, request, &Command::Ledger)
+            }
+            Input::Command { request, command: Command::Redelivered { by, because } } => {
+                let (at, partition) = (step.now().0, step.partition());
+                let (service, by, because) = (Self::NAME.to_owned(), by.clone(), because.clone());
+                let act = Act { place: 0, at, service, partition, order: None, by, because };
+                remember(step, act.clone())?;
+                self.note(step, Noted::Act(act), None)?;
+                answer(step, request, &Command::Acts)
             }
             Input::Command { request, command } => answer(step, request, command),
             Input::Expired { .. } | Input::Deadline(_) => Ok(()),
@@ -77,7 +98,7 @@ impl Participant for Observer {
         let Some(origin) = step.origin() else { return Ok(()) };
         let (service, partition) = (origin.log.service.to_string(), origin.log.partition);
         step.note("missed");
-        self.note(step, Noted::Gap(Gap { place: 0, at: step.now().0, service, partition, events }))
+        self.note(step, Noted::Gap(Gap { place: 0, at: step.now().0, service, partition, events }), None)
     }
 
     /// There is one history, in the order in which it was heard of: whoever asks for the last checkouts asks once.
@@ -91,20 +112,27 @@ impl Participant for Observer {
         }
     }
 
-    fn repeatability(_: &Command) -> Repeatability {
-        Repeatability::Safe
+    fn repeatability(command: &Command) -> Repeatability {
+        match command {
+            Command::CountFrom { .. } | Command::Redelivered { .. } => Repeatability::Once,
+            _ => Repeatability::Safe,
+        }
     }
 }
 
 impl Observer {
-    fn note(&self, step: &mut Step<'_, Self>, noted: Noted) -> Result<(), Missing> {
+    /// Takes note of something, and counts the event that it is the first of.
+    fn note(&self, step: &mut Step<'_, Self>, noted: Noted, counted: Option<&Event>) -> Result<(), Missing> {
+        let now = step.now().0;
         let is_full = match step.edit(&HistoryKey::Tail)?.map(saga::RecordMut::into_mut) {
             Some(HistoryRecord::Tail(tail)) => {
+                tail.count(&noted, counted, now);
                 tail.heard.push(noted);
                 tail.heard.is_full()
             }
             _ => {
                 let mut tail = Tail::default();
+                tail.count(&noted, counted, now);
                 tail.heard.push(noted);
                 step.put(&HistoryKey::Tail, HistoryRecord::Tail(tail));
                 false
@@ -122,6 +150,9 @@ impl Observer {
         let (number, index) = (tail.next, Index::of(&page));
         tail.next += 1;
         tail.add(&index);
+        if let Some(ledger) = &mut tail.ledger {
+            ledger.contradicted += page.contradicted();
+        }
         for (shard, changes) in changes_of(number, &page) {
             change(step, shard, |undecided| {
                 let is_changed = undecided.is_changed_by(&changes);
@@ -179,7 +210,49 @@ fn change(step: &mut Step<'_, Observer>, shard: u8, apply: impl FnOnce(&mut Unde
     Ok(())
 }
 
+/// Keeps what an operator had done among the last such things.
+fn remember(step: &mut Step<'_, Observer>, act: Act) -> Result<(), Missing> {
+    let mut acts = match step.get(&HistoryKey::Acts)? {
+        Some(HistoryRecord::Acts(acts)) => acts.clone(),
+        _ => Vec::new(),
+    };
+    acts.push(act);
+    let old = acts.len().saturating_sub(ACTS_MAX);
+    acts.drain(..old);
+    step.put(&HistoryKey::Acts, HistoryRecord::Acts(acts));
+    Ok(())
+}
+
+/// Begins to count from what the services have (see [`Ledger::count_from`]).
+fn count_from(step: &mut Step<'_, Observer>, heard: u64, units: Sum, credit: Sum) -> Result<(), Missing> {
+    let now = step.now().0;
+    let Some(HistoryRecord::Tail(tail)) = step.get(&HistoryKey::Tail)? else { return Ok(()) };
+    let mut ledger = tail.ledger(now);
+    if ledger.count_from(heard, units, credit, now) {
+        let tail = Tail { ledger: Some(ledger), ..tail.clone() };
+        step.put(&HistoryKey::Tail, HistoryRecord::Tail(tail));
+    }
+    Ok(())
+}
+
 impl Tail {
+    /// Counts what is noted. What came before a history counted is not known.
+    fn count(&mut self, noted: &Noted, event: Option<&Event>, now: u64) {
+        let mut ledger = self.ledger(now);
+        match (noted, event) {
+            (Noted::Gap(_), _) => ledger.lose(now),
+            (_, Some(event)) => ledger.hear(event),
+            (_, None) => {}
+        }
+        self.ledger = Some(ledger);
+    }
+
+    /// The sums. What a history heard before it kept any is not known.
+    pub(crate) fn ledger(&self, now: u64) -> Ledger {
+        let is_new = self.next == 0 && self.heard.count() == 0;
+        self.ledger.unwrap_or_else(|| if is_new { Ledger::default() } else { Ledger::since(now) })
+    }
+
     fn add(&mut self, index: &Index) {
         self.bytes += index.bytes;
         self.completed += u64::from(index.completed);
@@ -212,7 +285,29 @@ fn answer(step: &mut Step<'_, Observer>, request: RequestId, command: &Command) 
             Reply::Events { events, next, is_cut }
         }
         Command::Span => Reply::Span(search.span()?),
+        Command::Ledger | Command::CountFrom { .. } => Reply::Ledger(search.ledger()?),
+        Command::Acts | Command::Redelivered { .. } => Reply::Acts(search.acts()?),
     };
     step.reply(request, reply);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::From;
+
+    #[test]
+    fn a_history_that_did_not_count_yet_does_not_count_from_the_beginning() {
+        let gap = Gap { place: 0, at: 3, service: "stock".to_owned(), partition: 0, events: 1 };
+        let checkout = Noted::Gap(gap);
+        let mut heard = Tail::default();
+        heard.heard.push(checkout.clone());
+        for mut tail in [heard, Tail { next: 1, ..Tail::default() }] {
+            assert_eq!(tail.ledger(5).from, From::Unknown(5));
+            tail.count(&checkout, None, 7);
+            assert_eq!(tail.ledger(9).from, From::Unknown(7));
+        }
+        assert_eq!(Tail::default().ledger(5).from, From::Beginning);
+    }
 }

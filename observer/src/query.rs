@@ -2,12 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
-use contract::{Amount, Change, ItemId, OrderId, UserId};
+use contract::{Amount, Change, ItemId, OrderId, Remark, Sum, UserId};
 use minicbor::{Decode, Encode};
 
 use crate::{
     filter::Filter,
-    page::{Noted, Story},
+    ledger::Ledger,
+    page::{Act, Noted, Story},
 };
 
 /// A place in the history.
@@ -134,6 +135,35 @@ pub enum Command {
     /// How far the history goes.
     #[n(4)]
     Span,
+    /// What all events come to.
+    #[n(5)]
+    Ledger,
+    /// To count from what the services say that there is, where it is not known what there was and nothing was heard since.
+    #[n(6)]
+    CountFrom {
+        /// As [`Ledger::heard`] was.
+        #[n(0)]
+        heard: u64,
+        /// What all items have.
+        #[n(1)]
+        units: Sum,
+        /// What all users have.
+        #[n(2)]
+        credit: Sum,
+    },
+    /// What operators had done last.
+    #[n(7)]
+    Acts,
+    /// An operator had the observer's own partition read the logs of its sources again.
+    #[n(8)]
+    Redelivered {
+        /// Who says so.
+        #[n(0)]
+        by: Remark,
+        /// Why.
+        #[n(1)]
+        because: Remark,
+    },
 }
 
 /// A checkout, and where its decision is.
@@ -215,6 +245,20 @@ pub struct Span {
     pub is_doubtful: bool,
 }
 
+/// What all events come to, and what it is to be read with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Counts {
+    /// The sums.
+    #[n(0)]
+    pub ledger: Ledger,
+    /// Checkouts that are not decided.
+    #[n(1)]
+    pub undecided: u64,
+    /// Events that were missed, since the beginning of the history.
+    #[n(2)]
+    pub missed: u64,
+}
+
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Reply {
@@ -257,4 +301,10 @@ pub enum Reply {
     /// To [`Command::Span`].
     #[n(4)]
     Span(#[n(0)] Span),
+    /// To [`Command::Ledger`] and [`Command::CountFrom`].
+    #[n(5)]
+    Ledger(#[n(0)] Counts),
+    /// To [`Command::Acts`] and [`Command::Redelivered`]: the last one first.
+    #[n(6)]
+    Acts(#[n(0)] Vec<Act>),
 }

@@ -5,7 +5,8 @@ use saga::{Key, Record};
 
 use crate::{
     index::Index,
-    page::{Heard, Page},
+    ledger::Ledger,
+    page::{Act, Heard, Page},
     undecided::Undecided,
 };
 
@@ -20,12 +21,15 @@ pub enum HistoryKey {
     Index(u64),
     /// A page.
     Page(u64),
+    /// What operators had done last.
+    Acts,
 }
 
 impl Key for HistoryKey {
     fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Tail => out.push(b't'),
+            Self::Acts => out.push(b'a'),
             Self::Undecided(shard) => out.extend_from_slice(&[b'u', *shard]),
             Self::Index(number) => {
                 out.push(b'i');
@@ -45,6 +49,7 @@ impl Key for HistoryKey {
     fn read_resident(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (b't', []) => Some(Self::Tail),
+            (b'a', []) => Some(Self::Acts),
             (b'u', [shard]) => Some(Self::Undecided(*shard)),
             (b'i', number) => Some(Self::Index(u64::from_be_bytes(number.try_into().ok()?))),
             _ => None,
@@ -54,6 +59,10 @@ impl Key for HistoryKey {
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "of tails there is one, and it is copied before every step that adds to it"
+)]
 pub enum HistoryRecord {
     /// Of [`HistoryKey::Tail`].
     #[n(0)]
@@ -67,6 +76,9 @@ pub enum HistoryRecord {
     /// Of [`HistoryKey::Page`].
     #[n(3)]
     Page(#[n(0)] Page),
+    /// Of [`HistoryKey::Acts`]: the last one last.
+    #[n(4)]
+    Acts(#[n(0)] Vec<Act>),
 }
 
 impl Record for HistoryRecord {}
@@ -98,6 +110,9 @@ pub struct Tail {
     /// When the last were, in milliseconds since 1970, while that may have been decisions of which somebody waits to hear.
     #[n(7)]
     pub(crate) missed_at: Option<u64>,
+    /// What all events come to; not there where the history is of a version that did not count.
+    #[n(8)]
+    pub(crate) ledger: Option<Ledger>,
 }
 
 /// Checkouts that are not decided.

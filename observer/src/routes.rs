@@ -30,10 +30,11 @@ use web::{
 use crate::{
     console::console,
     explain::explain,
-    history::History,
+    history::{History, LOOKING},
     participant::Observer,
+    proof::{Proof, Prover},
     query::{Account, Cursor},
-    shown::{self, ShownCheckout, ShownRow, moment},
+    shown::{self, ShownAct, ShownCheckout, ShownRow, moment},
     statement::Running,
     wanted::{Wanted, now, parameter},
 };
@@ -53,11 +54,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 struct Admin {
     history: History,
     books: Arc<dyn Books>,
+    prover: Prover,
 }
 
 /// The routes of an operator, and the console's pages.
 pub fn router(handle: Handle<Observer>, books: Arc<dyn Books>) -> OpenApiRouter {
-    let console = console(handle.clone(), Arc::clone(&books));
+    let history = History(handle);
+    let prover = Prover::new(history.clone(), Arc::clone(&books));
+    let console = console(history.clone(), Arc::clone(&books), prover.clone());
     OpenApiRouter::new()
         .routes(routes!(list_checkouts))
         .routes(routes!(order_attempts))
@@ -65,8 +69,10 @@ pub fn router(handle: Handle<Observer>, books: Arc<dyn Books>) -> OpenApiRouter 
         .routes(routes!(item_account))
         .routes(routes!(user_account))
         .routes(routes!(history_span))
+        .routes(routes!(prove))
+        .routes(routes!(list_acts))
         .routes(routes!(follow_events))
-        .with_state(Arc::new(Admin { history: History(handle), books }))
+        .with_state(Arc::new(Admin { history, books, prover }))
         .merge(console)
 }
 
@@ -163,7 +169,7 @@ fn limit(limit: Option<u32>) -> Result<u32, Problem> {
 async fn list_checkouts(Shared(admin): Shared<Arc<Admin>>, query: Queried<Wanted>) -> Result<Json<Checkouts>, Problem> {
     let wanted = queried(query)?;
     let (limit, after) = (limit(wanted.limit)?, parameter("cursor", wanted.cursor.as_ref())?);
-    let (entries, next) = admin.history.checkouts(&wanted.filter(now())?, after, limit).await?;
+    let (entries, next) = admin.history.checkouts_within(LOOKING, &wanted.filter(now())?, after, limit).await?;
     let checkouts = entries.iter().map(|entry| ShownCheckout::from(&entry.story)).collect();
     Ok(Json(Checkouts { checkouts, next: next.map(|next: Cursor| next.to_string()) }))
 }
@@ -248,7 +254,7 @@ async fn statement(
     portion: Portion,
 ) -> Result<Json<Statement>, Problem> {
     let (after, mut running) = Running::from_cursor(portion.cursor.as_deref(), balance)?;
-    let changes = admin.history.account(account, after, limit(portion.limit)?).await?;
+    let changes = admin.history.account_within(LOOKING, account, after, limit(portion.limit)?).await?;
     let rows = changes.rows.iter().map(|row| ShownRow::of(row, running.next(row))).collect();
     if changes.has_gap {
         running.note_gap();
@@ -271,6 +277,26 @@ async fn history_span(Shared(admin): Shared<Arc<Admin>>) -> Result<Json<ShownSpa
         undecided: span.undecided,
         is_doubtful: span.is_doubtful,
     }))
+}
+
+/// Says whether all units and all credit are explained by what happened: what there was, what was added, taken and paid, beside what
+/// stock and payment count themselves.
+#[utoipa::path(get, path = "/proof", tag = "history", responses((status = 200, body = Proof), AnyProblem))]
+async fn prove(Shared(admin): Shared<Arc<Admin>>) -> Result<Json<Proof>, Problem> {
+    Ok(Json(admin.prover.prove().await?))
+}
+
+/// What operators had done.
+#[derive(Debug, Serialize, ToSchema)]
+struct Acts {
+    /// The last one first.
+    acts: Vec<ShownAct>,
+}
+
+/// Lists what operators had done last: checkouts that they ended, and partitions that they had read their sources' logs again.
+#[utoipa::path(get, path = "/acts", tag = "history", responses((status = 200, body = Acts), AnyProblem))]
+async fn list_acts(Shared(admin): Shared<Arc<Admin>>) -> Result<Json<Acts>, Problem> {
+    Ok(Json(Acts { acts: admin.history.acts().await?.iter().map(ShownAct::from).collect() }))
 }
 
 /// Where a stream is.

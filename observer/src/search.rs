@@ -8,8 +8,8 @@ use saga::{Missing, Participant, Step};
 use crate::{
     filter::{Filter, State},
     index::Index,
-    page::{Accounts, Page, Story, What},
-    query::{Account, Changes, Cursor, Entry, Found, Placed, Row, Span},
+    page::{Accounts, Act, Page, Story, What},
+    query::{Account, Changes, Counts, Cursor, Entry, Found, Placed, Row, Span},
     record::{HistoryKey, HistoryRecord, Tail, UndecidedRecord},
     undecided::{Place, SHARDS},
 };
@@ -227,6 +227,22 @@ where
             missed: missed + newest.missed,
             undecided: self.all_undecided()?.len() as u64,
             is_doubtful: is_doubtful || newest.missed > 0,
+        })
+    }
+
+    /// What all events come to.
+    pub(crate) fn ledger(&mut self) -> Result<Counts, Missing> {
+        let mut ledger = self.tail.ledger(self.step.now().0);
+        ledger.contradicted += self.newest.contradicted();
+        let missed = self.tail.missed + Index::of(&self.newest).missed;
+        Ok(Counts { ledger, undecided: self.all_undecided()?.len() as u64, missed })
+    }
+
+    /// What operators had done last, the last one first.
+    pub(crate) fn acts(&mut self) -> Result<Vec<Act>, Missing> {
+        Ok(match self.step.get(&HistoryKey::Acts)? {
+            Some(HistoryRecord::Acts(acts)) => acts.iter().rev().cloned().collect(),
+            _ => Vec::new(),
         })
     }
 

@@ -6,9 +6,9 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 use utoipa::ToSchema;
 
 use crate::{
-    filter::name_of,
-    page::{Accounts, Gap, Happening, Movement, Noted, Story, What},
+    page::{Accounts, Act, Gap, Happening, Movement, Noted, Story, What},
     query::{Found, Row},
+    reason::name_of,
 };
 
 const MOMENT: &[BorrowedFormatItem<'_>] =
@@ -234,6 +234,40 @@ impl ShownRow {
     }
 }
 
+/// Something that an operator had done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ShownAct {
+    /// When.
+    pub at: String,
+    /// `cancelled` or `redelivered`.
+    pub act: &'static str,
+    /// Whose partition it was done to.
+    pub service: String,
+    /// Which.
+    pub partition: u16,
+    /// Of which order it ended the checkout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
+    /// Who had it done.
+    pub by: String,
+    /// Why.
+    pub because: String,
+}
+
+impl From<&Act> for ShownAct {
+    fn from(act: &Act) -> Self {
+        Self {
+            at: moment(act.at),
+            act: act.name(),
+            service: act.service.clone(),
+            partition: act.partition,
+            order_id: act.order.as_ref().map(|order| order.as_str().to_owned()),
+            by: act.by.to_string(),
+            because: act.because.to_string(),
+        }
+    }
+}
+
 /// Anything that was heard of, for a stream of events.
 pub(crate) fn event(noted: &Noted) -> serde_json::Value {
     match noted {
@@ -269,5 +303,13 @@ pub(crate) fn event(noted: &Noted) -> serde_json::Value {
         Noted::Gap(Gap { at, service, partition, events, .. }) => serde_json::json!({
             "at": moment(*at), "service": service, "partition": partition, "event": "Gap", "events": events,
         }),
+        Noted::Act(act) => {
+            let mut value = serde_json::json!(ShownAct::from(act));
+            if let Some(members) = value.as_object_mut() {
+                members.remove("act");
+                members.insert("event".to_owned(), "Redelivered".into());
+            }
+            value
+        }
     }
 }

@@ -95,6 +95,16 @@ pub enum Command {
         #[n(2)]
         because: Remark,
     },
+    /// Say to observers that an operator had this partition read the logs of its sources again.
+    #[n(6)]
+    Redelivered {
+        /// Who says so.
+        #[n(0)]
+        by: Remark,
+        /// Why.
+        #[n(1)]
+        because: Remark,
+    },
 }
 
 impl Command {
@@ -275,6 +285,7 @@ impl Participant for Orders {
                 | Command::AddItem { order, .. }
                 | Command::Checkout { order, .. }
                 | Command::Cancel { order, .. } => keys.push(OrderKey(order.clone())),
+                Command::Redelivered { .. } => {}
             },
             Input::Event(event) => keys.extend(event.checkout().map(|checkout| OrderKey(checkout.order.clone()))),
             Input::Expired { .. } | Input::Deadline(_) => {}
@@ -295,6 +306,7 @@ impl Participant for Orders {
             Command::Checkout { .. } => Repeatability::Idempotent,
             // Set again later, an order would lose what came in between.
             Command::Create { .. } | Command::AddItem { .. } | Command::Initialise { .. }
+            | Command::Redelivered { .. }
             // A second one might end an attempt that began after the first.
             | Command::Cancel { .. } => Repeatability::Once,
         }
@@ -333,6 +345,11 @@ impl Orders {
                     Some(reply) => reply,
                     None => return Ok(()),
                 }
+            }
+            Command::Redelivered { by, because } => {
+                let (service, by, because) = (Service::Order, by.clone(), because.clone());
+                step.emit(Event::Redelivered { service, by, because });
+                Reply::Done
             }
             Command::Cancel { order, by, because } => {
                 let reason = Reason::CancelledByOperator { by: by.clone(), because: because.clone() };

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use contract::{
     Amount, CallerSpan, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason,
-    Remark, Shortage, SpanId, Station, TraceId, UserId, Wait,
+    Remark, Shortage, SpanId, Station, Sum, TraceId, UserId, Wait,
 };
 use order::{Order, Reply, Stage};
 use saga::{
@@ -83,10 +83,21 @@ fn events_are_read_or_refused() {
         Event::PaymentRefused(checkout(), Reason::NotEnoughCredit, shortage),
         Event::StockParked(checkout(), station, item("an-item"), wait),
         Event::PaymentParked(checkout(), wait),
-        Event::StockChanged { items, change: Change::Added(Amount::MAX), total: Amount::MAX, price: Amount::default() },
-        Event::CreditChanged { users, change: Change::Taken(Amount::default()), total: Amount::default() },
-        Event::CreditChanged { users: Vec::new(), change: Change::Created, total: Amount::MAX },
-        Event::CreditChanged { users: Vec::new(), change: Change::Set, total: Amount::MAX },
+        Event::StockChanged {
+            items,
+            change: Change::Added(Amount::MAX),
+            total: Amount::MAX,
+            price: Amount::default(),
+            replaced: Sum::default(),
+        },
+        Event::CreditChanged {
+            users,
+            change: Change::Taken(Amount::default()),
+            total: Amount::default(),
+            replaced: Sum::default(),
+        },
+        Event::CreditChanged { users: Vec::new(), change: Change::Created, total: Amount::MAX, replaced: Sum(-1) },
+        Event::CreditChanged { users: Vec::new(), change: Change::Set, total: Amount::MAX, replaced: Sum(i128::MAX) },
     ];
     check(&[&cancelled[..], &others].concat(), include_str!("corpus/event.txt"));
 }

@@ -1,6 +1,8 @@
 //! Payment's part in a checkout, and its own commands: pure steps.
 
-use contract::{Amount, Change, Checkout, CheckoutId, Event, Reason, Service, Shortage, Turn, UserId, Wait};
+use contract::{
+    Amount, Change, Checkout, CheckoutId, Event, Reason, Remark, Service, Shortage, Sum, Turn, UserId, Wait,
+};
 use saga::{
     Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step,
     hold::{self, Claim, Cue, Holder, Place, Pool, Refusal, Vote},
@@ -68,6 +70,19 @@ pub enum Command {
         #[n(1)]
         amount: Amount,
     },
+    /// Say what the credit of all users comes to.
+    #[n(6)]
+    Count,
+    /// Say to observers that an operator had this partition read the logs of its sources again.
+    #[n(7)]
+    Redelivered {
+        /// Who says so.
+        #[n(0)]
+        by: Remark,
+        /// Why.
+        #[n(1)]
+        because: Remark,
+    },
 }
 
 /// What callers are told.
@@ -94,6 +109,9 @@ pub enum Reply {
     /// Checkouts are using the credit; nothing was changed.
     #[n(6)]
     Busy(#[n(0)] UserId),
+    /// What the partition's users have together.
+    #[n(7)]
+    Counted(#[n(0)] hold::Totals),
 }
 
 /// The payment service.
@@ -145,6 +163,7 @@ impl Participant for Payment {
                 | Command::Exists { user }
                 | Command::AddFunds { user, .. }
                 | Command::Pay { user, .. } => keys.push(PaymentKey::Account(user.clone())),
+                Command::Count | Command::Redelivered { .. } => {}
             },
             Input::Event(event) => {
                 keys.extend(event.checkout().map(|checkout| PaymentKey::Account(checkout.user.clone())));
@@ -155,11 +174,13 @@ impl Participant for Payment {
 
     fn repeatability(command: &Command) -> Repeatability {
         match command {
-            Command::Find { .. } | Command::Exists { .. } => Repeatability::Safe,
+            Command::Find { .. } | Command::Exists { .. } | Command::Count => Repeatability::Safe,
             // Set again later, it would lose what came in between.
-            Command::Create { .. } | Command::Initialise { .. } | Command::AddFunds { .. } | Command::Pay { .. } => {
-                Repeatability::Once
-            }
+            Command::Create { .. }
+            | Command::Initialise { .. }
+            | Command::AddFunds { .. }
+            | Command::Pay { .. }
+            | Command::Redelivered { .. } => Repeatability::Once,
         }
     }
 
@@ -219,13 +240,18 @@ impl Holder for Payment {
     }
 
     fn changed(users: &[UserId], change: hold::Change, credit: &Pool<CheckoutId>) -> Option<Event> {
+        let replaced = match change {
+            hold::Change::Set { replaced } => i128::try_from(replaced).map_or(Sum(i128::MAX), Sum),
+            _ => Sum::default(),
+        };
         let change = match change {
             hold::Change::Created => Change::Created,
-            hold::Change::Set => Change::Set,
+            hold::Change::Set { .. } => Change::Set,
             hold::Change::Added(quantity) => Change::Added(Amount::saturating(quantity)),
             hold::Change::Taken(quantity) => Change::Taken(Amount::saturating(quantity)),
         };
-        Some(Event::CreditChanged { users: users.to_vec(), change, total: Amount::saturating(credit.total()) })
+        let total = Amount::saturating(credit.total());
+        Some(Event::CreditChanged { users: users.to_vec(), change, total, replaced })
     }
 
     fn taken(user: &UserId, outcome: Result<(), Refusal>) -> Reply {
@@ -254,8 +280,14 @@ impl Payment {
             Command::Exists { user } => return self.pools(step).show(request, user),
             Command::AddFunds { user, amount } => return self.pools(step).add(request, user, amount.get()),
             Command::Pay { user, amount } => return self.pools(step).take(request, user, amount.get()),
+            Command::Redelivered { by, because } => {
+                let (service, by, because) = (Service::Payment, by.clone(), because.clone());
+                step.emit(Event::Redelivered { service, by, because });
+                Reply::Done
+            }
+            Command::Count => Reply::Counted(self.pools(step).totals()?),
             Command::Create { user } => {
-                self.pools(step).put(user, Pool::new(0));
+                self.pools(step).put(user, Pool::new(0))?;
                 Reply::Created(user.clone())
             }
             Command::Initialise { users, credit } => {

@@ -7,8 +7,8 @@ use api::{
     schema,
 };
 use axum::{Json, extract::State};
-use contract::{Amount, Answer, Id, UserId};
-use saga::{Handle, Partition};
+use contract::{Amount, Answer, Counted, Id, Sum, UserId};
+use saga::{Handle, Partition, hold};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -178,7 +178,9 @@ fn problem(reply: Reply) -> Problem {
         Reply::Busy(user) => Problem::new(&BUSY, format!("checkouts hold credit of user {user}"))
             .with("user_id", user.as_str())
             .retry_after_seconds(1),
-        Reply::Done | Reply::Created(_) | Reply::Found(_) => Problem::internal("a reply that fits no request"),
+        Reply::Done | Reply::Created(_) | Reply::Found(_) | Reply::Counted(_) => {
+            Problem::internal("a reply that fits no request")
+        }
     }
 }
 
@@ -198,6 +200,22 @@ impl PaymentQueries {
                 Ok(Reply::Unknown(_)) => Ok(None),
                 Ok(_) | Err(_) => Err(contract::QueryError::Unavailable),
             }
+        })
+    }
+
+    /// See [`contract::Books::all_credit`].
+    #[must_use]
+    pub fn all_credit(&self) -> Answer<'_, Counted> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for partition in 0..self.0.partitions() {
+                match call(&self.0, partition, Command::Count, Idempotency::default(), None).await {
+                    Ok(Reply::Counted(totals)) => all.push(totals),
+                    Ok(_) | Err(_) => return Err(contract::QueryError::Unavailable),
+                }
+            }
+            let hold::Totals { accounts, total, held, shortfall } = all.into_iter().sum();
+            Ok(Counted { accounts, total: Sum(total), held: Sum(held), shortfall: Sum(shortfall) })
         })
     }
 

@@ -34,6 +34,7 @@ mod pools;
 mod record;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -42,6 +43,7 @@ use minicbor::{Decode, Encode};
 pub use pool::{Generation, Parked, Pool, Ticket};
 pub use pools::Pools;
 pub use record::{Entry, Key, Part, Record};
+pub use totals::Totals;
 
 use crate::{Participant, Partition, Standing, Step};
 
@@ -136,7 +138,10 @@ pub enum Change {
     /// [Put](Pools::put) there.
     Created,
     /// [Set](Pools::renew) to something, whatever was there.
-    Set,
+    Set {
+        /// What all of them had before, together.
+        replaced: u128,
+    },
     /// [Added](Pools::add) so much.
     Added(u64),
     /// [Taken](Pools::take) so much.
@@ -206,8 +211,8 @@ pub trait Holder:
     + Hash
     + Debug
 {
-    /// What the names of accounts begin with in the store. Not `c`, with which those of sagas begin; never change it while
-    /// data exists.
+    /// What the names of accounts begin with in the store. Not `c`, with which those of sagas begin, nor `t`, the name of the
+    /// totals; never change it while data exists.
     const TAG: u8;
 
     /// More than this no pool may have, of what is added by callers.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Input, Participant, Partition, RequestId, Step, Timestamp, participant::Effects, view::View};
+use crate::{
+    Input, LogName, Missing, Origin, Participant, Partition, RequestId, Step, Timestamp, participant::Effects,
+    view::View,
+};
 
 /// What one step did besides changing records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,21 @@ impl<P: Participant> Solo<P> {
 
     /// Runs one step.
     pub fn step(&mut self, input: Input<'_, P>, now: Timestamp) -> Outcome<P::Event, P::Reply> {
+        self.run(now, None, |participant, step| participant.step(step, input))
+    }
+
+    /// Tells an observer that it missed so many events of a log.
+    pub fn missed(&mut self, log: &LogName, events: u64, now: Timestamp) -> Outcome<P::Event, P::Reply> {
+        let origin = Origin { log, number: events, at: Timestamp(0) };
+        self.run(now, Some(origin), |participant, step| participant.missed(step, events))
+    }
+
+    fn run(
+        &mut self,
+        now: Timestamp,
+        origin: Option<Origin<'_>>,
+        react: impl FnOnce(&P, &mut Step<'_, P>) -> Result<(), Missing>,
+    ) -> Outcome<P::Event, P::Reply> {
         let mut effects = Effects::default();
         self.records.begin_step();
         let mut step = Step {
@@ -68,9 +86,9 @@ impl<P: Participant> Solo<P> {
             now,
             partition: self.partition,
             partitions: self.partitions,
-            origin: None,
+            origin,
         };
-        let result = self.participant.step(&mut step, input);
+        let result = react(&self.participant, &mut step);
         assert!(result.is_ok(), "a step claims to miss a record although all are in memory");
         let mut written = 0;
         self.records.drain_dirty(|_, _| {

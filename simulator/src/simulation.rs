@@ -22,6 +22,7 @@
 //! have to be what one bookkeeper could have written, one operation at a time. The observer's history has to tell what was
 //! committed, no more, and no less than it says.
 
+mod ask;
 mod client;
 mod climate;
 mod connection;
@@ -37,6 +38,7 @@ mod replica;
 mod round;
 mod shrink;
 mod site;
+mod sums;
 mod trace;
 mod weather;
 mod world;
@@ -116,6 +118,9 @@ pub const REACHABLE: &[&str] = &[
     "halted by a lost database",
     "history agrees",
     "history says what it missed",
+    "sums agree",
+    "sums agree since they began anew",
+    "sums begin anew",
     "hold committed",
     "hold released",
     "joined a running checkout",

@@ -1,7 +1,8 @@
 //! Stock's part in a checkout, and its own commands: pure steps.
 
 use contract::{
-    Amount, Change, Checkout, CheckoutId, Event, ItemId, Line, Reason, Service, Shortage, Station, Turn, Wait,
+    Amount, Change, Checkout, CheckoutId, Event, ItemId, Line, Reason, Remark, Service, Shortage, Station, Sum, Turn,
+    Wait,
 };
 use saga::{
     Destinations, Input, Missing, Participant, Partition, Repeatability, RequestId, Step,
@@ -78,6 +79,19 @@ pub enum Command {
         #[n(1)]
         amount: Amount,
     },
+    /// Say what the units of all items come to.
+    #[n(6)]
+    Count,
+    /// Say to observers that an operator had this partition read the logs of its sources again.
+    #[n(7)]
+    Redelivered {
+        /// Who says so.
+        #[n(0)]
+        by: Remark,
+        /// Why.
+        #[n(1)]
+        because: Remark,
+    },
 }
 
 /// What callers are told.
@@ -111,6 +125,9 @@ pub enum Reply {
     /// Others are using the item; nothing was changed.
     #[n(6)]
     Busy(#[n(0)] ItemId),
+    /// What the partition's items come to.
+    #[n(7)]
+    Counted(#[n(0)] hold::Totals),
 }
 
 /// The stock service.
@@ -186,6 +203,7 @@ impl Participant for Stock {
                 | Command::Price { item }
                 | Command::Add { item, .. }
                 | Command::Subtract { item, .. } => keys.push(StockKey::Account(item.clone())),
+                Command::Count | Command::Redelivered { .. } => {}
             },
             Input::Event(event) => {
                 let here = |line: &&Line| partition_of_item(&line.item, partitions) == partition;
@@ -198,11 +216,13 @@ impl Participant for Stock {
 
     fn repeatability(command: &Command) -> Repeatability {
         match command {
-            Command::Find { .. } | Command::Price { .. } => Repeatability::Safe,
+            Command::Find { .. } | Command::Price { .. } | Command::Count => Repeatability::Safe,
             // Set again later, it would lose what came in between.
-            Command::Create { .. } | Command::Initialise { .. } | Command::Add { .. } | Command::Subtract { .. } => {
-                Repeatability::Once
-            }
+            Command::Create { .. }
+            | Command::Initialise { .. }
+            | Command::Add { .. }
+            | Command::Subtract { .. }
+            | Command::Redelivered { .. } => Repeatability::Once,
         }
     }
 
@@ -267,14 +287,18 @@ impl Holder for Stock {
     }
 
     fn changed(items: &[ItemId], change: hold::Change, Item { price, pool }: &Item) -> Option<Event> {
+        let replaced = match change {
+            hold::Change::Set { replaced } => i128::try_from(replaced).map_or(Sum(i128::MAX), Sum),
+            _ => Sum::default(),
+        };
         let change = match change {
             hold::Change::Created => Change::Created,
-            hold::Change::Set => Change::Set,
+            hold::Change::Set { .. } => Change::Set,
             hold::Change::Added(quantity) => Change::Added(Amount::saturating(quantity)),
             hold::Change::Taken(quantity) => Change::Taken(Amount::saturating(quantity)),
         };
         let total = Amount::saturating(pool.total());
-        Some(Event::StockChanged { items: items.to_vec(), change, total, price: *price })
+        Some(Event::StockChanged { items: items.to_vec(), change, total, price: *price, replaced })
     }
 
     fn taken(item: &ItemId, outcome: Result<(), Refusal>) -> Reply {
@@ -306,8 +330,14 @@ impl Stock {
             Command::Price { item } => return self.pools(step).show(request, item),
             Command::Add { item, amount } => return self.pools(step).add(request, item, amount.get()),
             Command::Subtract { item, amount } => return self.pools(step).take(request, item, amount.get()),
+            Command::Redelivered { by, because } => {
+                let (service, by, because) = (Service::Stock, by.clone(), because.clone());
+                step.emit(Event::Redelivered { service, by, because });
+                Reply::Done
+            }
+            Command::Count => Reply::Counted(self.pools(step).totals()?),
             Command::Create { item, price } => {
-                self.pools(step).put(item, Item { price: *price, pool: Pool::new(0) });
+                self.pools(step).put(item, Item { price: *price, pool: Pool::new(0) })?;
                 Reply::Created(item.clone())
             }
             Command::Initialise { items, stock, price } => {

@@ -1,6 +1,6 @@
 //! The routes that every process has, and the joining of all its routes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -62,12 +62,18 @@ impl Site {
     /// every request is measured.
     ///
     /// # Panics
-    /// When two routes are the same, like [`Router::route`].
+    /// When two routes are the same, like [`Router::route`]; and, where debug assertions are on, when a route of the services is not
+    /// documented or something documented is no route.
     pub fn router(mut self, services: OpenApiRouter) -> (Router, OpenApi) {
         let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
         self.metrics.register(&mut self.registry);
         let http_metrics = self.metrics.clone();
         let (services, mut document) = services.split_for_parts();
+        debug_assert_eq!(
+            paths_of(&services),
+            document.paths.paths.keys().cloned().collect(),
+            "every route is documented"
+        );
         self.dialect.describe(&mut document);
         let (common, common_document) = common_routes().split_for_parts();
         document.merge(common_document);
@@ -133,6 +139,13 @@ fn starting_routes() -> OpenApiRouter<Arc<Common>> {
 
 async fn no_such_route() -> Problem {
     Problem::new(&kinds::NO_SUCH_ROUTE, "no route has this path; see /openapi.json")
+}
+
+/// The paths that a router has routes for. It tells them to nobody but who debugs it.
+fn paths_of<S>(router: &Router<S>) -> BTreeSet<String> {
+    let shown = format!("{router:?}");
+    let own = shown.split("fallback_router").next().unwrap_or(&shown);
+    own.split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next()).map(str::to_owned).collect()
 }
 
 /// axum adds the `Allow` header.

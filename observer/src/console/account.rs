@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use api::schema;
 use axum::extract::{Query, State as Shared, rejection::QueryRejection};
 use contract::{Amount, ItemId, QueryError, UserId};
 use maud::{Markup, html};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use web::{Path, Problem};
 
 use super::{
     Console,
-    layout::{Failed, Page, order_link, when},
+    layout::{Failed, NoPage, NothingSuch, Page, order_link, when},
     plot,
 };
 use crate::{
+    history::LOOKING,
     query::{Account, Changes, Row},
     shown::ShownRow,
     statement::Running,
@@ -26,14 +29,22 @@ const LOOKED_AT: u32 = 2000;
 /// Of which so many are in the table.
 const ROWS: usize = 100;
 
-#[derive(Debug, Default, Deserialize)]
+/// Where the changes go on.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct From {
+    /// What the address of "Earlier changes" has.
     cursor: Option<String>,
 }
 
 type Queried = Result<Query<From>, QueryRejection>;
 
 /// Shows an item's units.
+#[utoipa::path(
+    get, path = "/console/items/{item_id}", tag = "console", operation_id = "console_item",
+    params(("item_id" = inline(schema::Id), Path, description = "The item."), From),
+    responses((status = 200, description = "A page for people.", body = String, content_type = "text/html"), NoPage, NothingSuch),
+)]
 pub(super) async fn show_item(
     Shared(console): Shared<Arc<Console>>,
     item: Result<Path<ItemId>, Problem>,
@@ -45,6 +56,11 @@ pub(super) async fn show_item(
 }
 
 /// Shows a user's credit.
+#[utoipa::path(
+    get, path = "/console/users/{user_id}", tag = "console", operation_id = "console_user",
+    params(("user_id" = inline(schema::Id), Path, description = "The user."), From),
+    responses((status = 200, description = "A page for people.", body = String, content_type = "text/html"), NoPage, NothingSuch),
+)]
 pub(super) async fn show_user(
     Shared(console): Shared<Arc<Console>>,
     user: Result<Path<UserId>, Problem>,
@@ -63,7 +79,8 @@ fn known(answer: Result<Option<Amount>, QueryError>, unknown: impl Fn() -> Strin
 async fn show(console: &Console, account: &Account, balance: Amount, query: Queried) -> Result<Page, Failed> {
     let Query(From { cursor }) = query.map_err(|rejection| Problem::malformed(rejection.body_text()))?;
     let (after, mut running) = Running::from_cursor(cursor.as_deref(), balance)?;
-    let Changes { rows: found, next: rest, has_gap } = console.history.account(account, after, LOOKED_AT).await?;
+    let Changes { rows: found, next: rest, has_gap } =
+        console.history.account_within(LOOKING, account, after, LOOKED_AT).await?;
     if has_gap {
         running.note_gap();
     }

@@ -9,15 +9,17 @@ use axum::{
 };
 use maud::{Markup, html};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use web::Problem;
 
 use super::{
     Console,
-    layout::{Failed, Page, badge, item_link, order_link, user_link, when},
+    layout::{Failed, NoPage, Page, badge, item_link, order_link, user_link, when},
 };
 use crate::{
-    filter::REASONS,
+    history::LOOKING,
     query::{Cursor, Entry},
+    reason::REASONS,
     shown::ShownCheckout,
     wanted::{Wanted, now, parameter},
 };
@@ -29,16 +31,33 @@ const STATES: [(&str, &str); 5] =
     [("", "decided"), ("open", "open"), ("parked", "parked"), ("completed", "completed"), ("cancelled", "cancelled")];
 
 /// What stands in the form: a field that was left empty asks for nothing.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(super) struct Form {
+    /// `open`, `parked`, `completed` or `cancelled`; empty: those that are decided.
+    #[param(required = false)]
     state: String,
+    /// Why it was cancelled, such as `out-of-stock`.
+    #[param(required = false)]
     reason: String,
+    /// Buys this item.
+    #[param(required = false)]
     item: String,
+    /// Is paid by this user.
+    #[param(required = false)]
     user: String,
+    /// Is of this order.
+    #[param(required = false)]
     order: String,
+    /// Began no more than so many seconds ago.
+    #[param(required = false)]
     within: String,
+    /// Took, or is taking, at least so many milliseconds.
+    #[param(required = false)]
     at_least_ms: String,
+    /// What the address of the next page has.
+    #[param(required = false)]
     cursor: String,
 }
 
@@ -108,6 +127,11 @@ impl Form {
 }
 
 /// Shows the form and what it finds.
+#[utoipa::path(
+    get, path = "/console/checkouts", tag = "console", operation_id = "console_checkouts",
+    params(Form),
+    responses((status = 200, description = "A page for people.", body = String, content_type = "text/html"), NoPage),
+)]
 pub(super) async fn show(
     Shared(console): Shared<Arc<Console>>,
     form: Result<Query<Form>, QueryRejection>,
@@ -130,10 +154,12 @@ pub(super) async fn show(
             return Ok(page(wrong).with_status(StatusCode::BAD_REQUEST));
         }
     };
-    let (entries, next) = console.history.checkouts(&filter, after, ROWS).await?;
+    let (entries, next) = console.history.checkouts_within(LOOKING, &filter, after, ROWS).await?;
     Ok(page(html! {
-        (table(&entries))
-        @if let Some(next) = next { p { a rel="next" href=(form.next(next)) { "Next page" } } }
+        @if entries.is_empty() && next.is_some() { p.empty { "None so far: there is more to look through." } } @else { (table(&entries)) }
+        @if let Some(next) = next { p { a rel="next" href=(form.next(next)) {
+            @if entries.len() < ROWS as usize { "Look on" } @else { "Next page" }
+        } } }
     })
     .into_response())
 }

@@ -1,10 +1,19 @@
 //! What all pages have in common.
 
+use std::collections::BTreeMap;
+
 use axum::{
     http::{HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{self, IntoResponse},
 };
 use maud::{DOCTYPE, Markup, html};
+use utoipa::{
+    IntoResponses,
+    openapi::{
+        ContentBuilder, RefOr, Response, ResponseBuilder,
+        schema::{ObjectBuilder, Type},
+    },
+};
 use web::Problem;
 
 use crate::shown::moment;
@@ -19,7 +28,8 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
                     stroke='%232f9e8f' stroke-width='4'%3E%3Crect x='3' y='10' width='16' height='12' rx='6'/%3E%3Crect \
                     x='13' y='10' width='16' height='12' rx='6'/%3E%3C/svg%3E";
 
-const PLACES: [(&str, &str); 3] = [("/console", "Now"), ("/console/checkouts", "Checkouts"), ("/", "API")];
+const PLACES: [(&str, &str); 4] =
+    [("/console", "Now"), ("/console/checkouts", "Checkouts"), ("/console/proof", "Proof"), ("/", "API")];
 
 /// A page.
 pub(super) struct Page {
@@ -33,6 +43,37 @@ pub(super) struct Page {
 /// No page, and why.
 pub(super) struct Failed(Problem);
 
+/// What any page may be instead, in the document: 400 malformed, 500 internal, 503 unavailable.
+pub(super) struct NoPage;
+
+/// What a page about something may be instead, in the document: 404.
+pub(super) struct NothingSuch;
+
+fn pages_instead(statuses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let page = |why: &str| {
+        let body = ContentBuilder::new().schema(Some(text())).build();
+        ResponseBuilder::new().description(why).content("text/html", body).build()
+    };
+    statuses.iter().map(|(status, why)| ((*status).to_owned(), page(why).into())).collect()
+}
+
+impl IntoResponses for NoPage {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        pages_instead(&[
+            ("400", "A page that says what is malformed."),
+            ("500", "A page that says that the service met a defect of its own."),
+            ("503", "A page that says that it is not to be had now."),
+        ])
+    }
+}
+
+impl IntoResponses for NothingSuch {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        pages_instead(&[("404", "A page that says that there is no such thing.")])
+    }
+}
+
 impl From<Problem> for Failed {
     fn from(problem: Problem) -> Self {
         Self(problem)
@@ -40,7 +81,7 @@ impl From<Problem> for Failed {
 }
 
 impl Page {
-    pub(super) fn with_status(self, status: StatusCode) -> Response {
+    pub(super) fn with_status(self, status: StatusCode) -> response::Response {
         let Self { title, place, body } = self;
         let page = html! {
             (DOCTYPE)
@@ -76,13 +117,13 @@ impl Page {
 }
 
 impl IntoResponse for Page {
-    fn into_response(self) -> Response {
+    fn into_response(self) -> response::Response {
         self.with_status(StatusCode::OK)
     }
 }
 
 impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
+    fn into_response(self) -> response::Response {
         let Self(problem) = self;
         let kind = problem.kind();
         let body = html! {
@@ -90,6 +131,18 @@ impl IntoResponse for Failed {
             p { a href="/console/checkouts" { "Look for a checkout" } }
         };
         Page { title: kind.title().to_owned(), place: "", body }.with_status(kind.status())
+    }
+}
+
+/// What is shown anew with every event, unless that is paused.
+pub(super) fn live(body: &Markup) -> Markup {
+    html! {
+        p.state {
+            span id="state" role="status" {} " "
+            button.quiet id="pause" type="button" aria-pressed="false" hidden { "Pause" }
+        }
+        div id="live" { (body) }
+        script src="/console/script.js" defer {}
     }
 }
 

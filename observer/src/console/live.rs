@@ -7,13 +7,14 @@ use maud::{Markup, html};
 
 use super::{
     Console,
-    layout::{Failed, Page, badge, order_link, user_link, when},
+    layout::{Failed, NoPage, Page, badge, live, order_link, user_link, when},
     plot,
 };
 use crate::{
-    filter::{Filter, REASONS, State},
+    filter::{Filter, State},
     page::{Story, What},
     query::{Entry, Span},
+    reason::REASONS,
     shown::ShownCheckout,
     wanted::now,
 };
@@ -76,6 +77,10 @@ impl Lately {
 }
 
 /// Shows what is decided, refused and open now.
+#[utoipa::path(
+    get, path = "/console", tag = "console", operation_id = "console_now",
+    responses((status = 200, description = "A page for people.", body = String, content_type = "text/html"), NoPage),
+)]
 pub(super) async fn show(Shared(console): Shared<Arc<Console>>) -> Result<Page, Failed> {
     let history = &console.history;
     let (decided, rest) = history.checkouts(&Filter::default(), None, DECIDED_MAX).await?;
@@ -85,34 +90,27 @@ pub(super) async fn show(Shared(console): Shared<Arc<Console>>) -> Result<Page, 
     let span = history.span().await?;
     let now = now();
     let lately = Lately::of(&decided, rest.is_none(), now);
-    let body = html! {
-        p.state {
-            span id="state" role="status" {} " "
-            button.quiet id="pause" type="button" aria-pressed="false" hidden { "Pause" }
+    let body = live(&html! {
+        dl.figures {
+            div { dt { "Completed / s" } dd.good { (lately.per_second(true)) } }
+            div { dt { "Cancelled / s" } dd.bad { (lately.per_second(false)) } }
+            div { dt { "p50" } dd { (lately.percentile(50)) } }
+            div { dt { "p99" } dd { (lately.percentile(99)) } }
+            div { dt { "Open" } dd { a href="/console/checkouts?state=open" { (span.undecided) } } }
+            div { dt { "Of them parked" } dd { a href="/console/checkouts?state=parked" {
+                (parked.len()) @if more_parked.is_some() { "+" }
+            } } }
         }
-        div id="live" {
-            dl.figures {
-                div { dt { "Completed / s" } dd.good { (lately.per_second(true)) } }
-                div { dt { "Cancelled / s" } dd.bad { (lately.per_second(false)) } }
-                div { dt { "p50" } dd { (lately.percentile(50)) } }
-                div { dt { "p99" } dd { (lately.percentile(99)) } }
-                div { dt { "Open" } dd { a href="/console/checkouts?state=open" { (span.undecided) } } }
-                div { dt { "Of them parked" } dd { a href="/console/checkouts?state=parked" {
-                    (parked.len()) @if more_parked.is_some() { "+" }
-                } } }
-            }
-            h2 { "Decided lately" }
-            (plot::stacked(&lately.decided, now.saturating_sub(lately.window_ms), now))
-            p.empty { (lately.decided.len()) " checkouts in the last " (lately.window_ms.div_ceil(1000)) " s, completed below and cancelled above." }
-            h2 { "Cancelled, by reason" }
-            (refusals(&lately))
-            h2 { "Open for longest" }
-            (undecided(&open, now))
-            h2 { "The history" }
-            (history_of(&span))
-        }
-        script src="/console/script.js" defer {}
-    };
+        h2 { "Decided lately" }
+        (plot::stacked(&lately.decided, now.saturating_sub(lately.window_ms), now))
+        p.empty { (lately.decided.len()) " checkouts in the last " (lately.window_ms.div_ceil(1000)) " s, completed below and cancelled above." }
+        h2 { "Cancelled, by reason" }
+        (refusals(&lately))
+        h2 { "Open for longest" }
+        (undecided(&open, now))
+        h2 { "The history" }
+        (history_of(&span))
+    });
     Ok(Page { title: "Now".to_owned(), place: "/console", body })
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::schema;
 use axum::extract::State as Shared;
 use contract::{OrderId, Wait};
 use maud::{Markup, html};
@@ -9,7 +10,7 @@ use web::{Path, Problem};
 
 use super::{
     Console,
-    layout::{Failed, Page, badge, item_link, order_link, user_link, when},
+    layout::{Failed, NoPage, NothingSuch, Page, badge, item_link, order_link, user_link, when},
     sequence,
 };
 use crate::{
@@ -26,6 +27,11 @@ const ATTEMPTS_MAX: usize = 8;
 const HOLDERS_MAX: usize = 12;
 
 /// Shows all attempts, the last one first.
+#[utoipa::path(
+    get, path = "/console/orders/{order_id}", tag = "console", operation_id = "console_order",
+    params(("order_id" = inline(schema::Id), Path, description = "The order.")),
+    responses((status = 200, description = "A page for people.", body = String, content_type = "text/html"), NoPage, NothingSuch),
+)]
 pub(super) async fn show(
     Shared(console): Shared<Arc<Console>>,
     order: Result<Path<OrderId>, Problem>,
@@ -66,7 +72,7 @@ async fn attempt(console: &Console, story: &Story, number: usize) -> Result<Mark
         (sequence::draw(story))
         @if !waits.is_empty() { h3 { "What it waited for" } ul { @for wait in &waits { li { (wait) } } } }
         h3 { "In words" }
-        pre tabindex="0" { @for line in &words { (line) "\n" } }
+        pre tabindex="0" { @for line in &words { span.line { (line) "\n" } } }
     } })
 }
 

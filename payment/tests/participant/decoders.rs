@@ -4,7 +4,7 @@ use contract::{Amount, Checkout, CheckoutData, CheckoutId, Id, OrderId, UserId};
 use payment::{PaymentRecord, Reply};
 use saga::{
     conformance::codec::{check, limit_memory},
-    hold::{Claim, Hold, Pool},
+    hold::{Claim, Hold, Pool, Totals},
 };
 
 fn user() -> UserId {
@@ -32,6 +32,7 @@ fn records_are_read_or_refused() {
         PaymentRecord::Hold(Hold::Parked { claims: claims(), context }),
         PaymentRecord::Hold(Hold::Held { claims: claims() }),
         PaymentRecord::Hold(Hold::Tombstone),
+        PaymentRecord::Totals(Totals { accounts: 3, total: 1 << 70, held: 0, shortfall: -1 }),
     ];
     check(&records, include_str!("../corpus/record.txt"));
 }
@@ -47,6 +48,7 @@ fn replies_are_read_or_refused() {
         Reply::NotEnoughCredit(user()),
         Reply::TooLarge(user()),
         Reply::Busy(user()),
+        Reply::Counted(Totals { accounts: -1, total: i128::MAX, held: 1, shortfall: i128::MIN }),
     ];
     check(&replies, "");
 }

@@ -1,10 +1,11 @@
 //! What payment says for those who observe it.
 
 use contract::{
-    Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, OrderId, Reason, Shortage, Station, UserId, Wait,
+    Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, OrderId, Reason, Shortage, Station, Sum, UserId,
+    Wait,
 };
-use payment::{Command, Payment};
-use saga::{Input, RequestId, Solo, Timestamp};
+use payment::{Command, Payment, Reply};
+use saga::{Input, RequestId, Solo, Timestamp, hold::Totals};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -44,7 +45,7 @@ fn asked(number: u128, cost: u64) -> Event {
 }
 
 fn changed(users: &[UserId], change: Change, total: u64) -> [Event; 1] {
-    [Event::CreditChanged { users: users.to_vec(), change, total: amount(total) }]
+    [Event::CreditChanged { users: users.to_vec(), change, total: amount(total), replaced: Sum::default() }]
 }
 
 /// Users 1 and 2 with a credit of four each.
@@ -118,4 +119,16 @@ fn what_is_only_observed_asks_nothing_of_payment() {
         let outcome = payment.step(Input::Event(&event), NOW);
         assert_eq!((outcome.events.len(), outcome.written), (0, 0), "{event:?}");
     }
+}
+
+#[test]
+fn users_who_are_set_again_say_what_they_had_and_all_are_counted() {
+    let mut payment = four_for_each();
+    let set = Command::Initialise { users: vec![user(2), user(3)], credit: amount(5) };
+    let users = vec![user(2), user(3)];
+    let expected = Event::CreditChanged { users, change: Change::Set, total: amount(5), replaced: Sum(4) };
+    assert_eq!(ask(&mut payment, &set), [expected]);
+    let counted = payment.step(Input::Command { request: RequestId(1), command: &Command::Count }, NOW).replies;
+    let totals = Totals { accounts: 3, total: 14, held: 0, shortfall: 0 };
+    assert_eq!(counted.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>(), [Reply::Counted(totals)]);
 }

@@ -23,7 +23,7 @@ fn run(payment: &mut Solo<Payment>, request: u64, command: &Command) -> Outcome<
 /// Names a reply by what it refuses; `None` where it refuses nothing.
 fn refusal(reply: &Reply) -> Option<&'static str> {
     match reply {
-        Reply::Done | Reply::Created(_) | Reply::Found(_) => None,
+        Reply::Done | Reply::Created(_) | Reply::Found(_) | Reply::Counted(_) => None,
         Reply::Unknown(_) => Some("unknown"),
         Reply::NotEnoughCredit(_) => Some("not enough credit"),
         Reply::TooLarge(_) => Some("too large"),

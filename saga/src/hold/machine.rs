@@ -75,13 +75,14 @@ impl<P: Holder> Pools<'_, '_, P> {
         let had_hold = held.is_some();
         let claims = held.unwrap_or(claims);
         for claim in &claims {
-            if let Some(pool) = self.pool(&claim.account)? {
+            let was_there = self.change(&claim.account, |pool| {
                 if had_hold {
                     pool.release(claim.quantity, claim.generation);
                 }
-                if !pool.take(claim.quantity) {
-                    self.note("shortfall");
-                }
+                pool.take(claim.quantity)
+            })?;
+            if was_there == Some(false) {
+                self.note("shortfall");
             }
         }
         self.set_hold(saga, None);
@@ -105,9 +106,7 @@ impl<P: Holder> Pools<'_, '_, P> {
             Some(Hold::Held { claims }) => {
                 let claims = claims.clone();
                 for claim in &claims {
-                    if let Some(pool) = self.pool(&claim.account)? {
-                        pool.release(claim.quantity, claim.generation);
-                    }
+                    self.change(&claim.account, |pool| pool.release(claim.quantity, claim.generation))?;
                 }
                 self.set_hold(saga, None);
                 self.note("released");
@@ -182,8 +181,8 @@ impl<P: Holder> Pools<'_, '_, P> {
 
     fn hold_all(&mut self, claims: &mut [ClaimOf<P>]) -> Result<(), Missing> {
         for claim in claims {
-            if let Some(pool) = self.pool(&claim.account)? {
-                claim.generation = pool.hold(claim.quantity);
+            if let Some(generation) = self.change(&claim.account, |pool| pool.hold(claim.quantity))? {
+                claim.generation = generation;
             }
         }
         Ok(())
@@ -263,9 +262,7 @@ impl<P: Holder> Pools<'_, '_, P> {
             (_, Verdict::Parked) => Ok(()),
             (Ticket::Direct(request), Verdict::Granted) => {
                 for claim in &claims {
-                    if let Some(pool) = self.pool(&claim.account)? {
-                        pool.take(claim.quantity);
-                    }
+                    self.change(&claim.account, |pool| pool.take(claim.quantity))?;
                     self.answer(request, &claim.account, Ok(()));
                     self.changed(&claim.account, Change::Taken(claim.quantity))?;
                 }

@@ -2,7 +2,9 @@
 
 use std::slice;
 
-use super::{Change, Claim, Cue, Hold, Holder, Key, Place, Pool, Record, Refusal, Ticket, Vote, Wait};
+use super::{
+    Change, Claim, Cue, Entry as _, Hold, Holder, Key, Place, Pool, Record, Refusal, Ticket, Totals, Vote, Wait,
+};
 use crate::{Missing, RequestId, Step};
 
 type HoldOf<P> = Hold<<P as Holder>::Account, <P as Holder>::Context>;
@@ -46,9 +48,13 @@ impl<P: Holder> Pools<'_, '_, P> {
     }
 
     /// A caller creates an account: puts something in place of whatever is kept under it.
-    pub fn put(&mut self, account: &P::Account, entry: P::Entry) {
+    ///
+    /// # Errors
+    /// [`Missing`], handed on.
+    pub fn put(&mut self, account: &P::Account, entry: P::Entry) -> Result<(), Missing> {
+        self.set(account, entry.clone())?;
         self.say(P::changed(slice::from_ref(account), Change::Created, &entry));
-        self.set(account, entry);
+        Ok(())
     }
 
     /// Puts the same in place of whatever is kept under each of `accounts`, unless one of them is in use: then nothing is
@@ -61,15 +67,19 @@ impl<P: Holder> Pools<'_, '_, P> {
         accounts: &'a [P::Account],
         entry: &P::Entry,
     ) -> Result<Result<(), &'a P::Account>, Missing> {
+        let mut replaced = 0;
         for account in accounts {
-            if self.peek(account)?.is_some_and(Pool::is_busy) {
-                return Ok(Err(account));
+            if let Some(pool) = self.peek(account)? {
+                if pool.is_busy() {
+                    return Ok(Err(account));
+                }
+                replaced += u128::from(pool.total());
             }
         }
         if !accounts.is_empty() {
-            self.say(P::changed(accounts, Change::Set, entry));
+            self.say(P::changed(accounts, Change::Set { replaced }, entry));
         }
-        accounts.iter().for_each(|account| self.set(account, entry.clone()));
+        accounts.iter().try_for_each(|account| self.set(account, entry.clone()))?;
         Ok(Ok(()))
     }
 
@@ -92,9 +102,7 @@ impl<P: Holder> Pools<'_, '_, P> {
         let claim = Claim::new(account.clone(), quantity);
         match self.arrive(Ticket::Direct(request), slice::from_ref(&claim))? {
             Verdict::Granted => {
-                if let Some(pool) = self.pool(account)? {
-                    pool.take(quantity);
-                }
+                self.change(account, |pool| pool.take(quantity))?;
                 // Nobody stands in the queue, or it would not have been granted: there is nobody to wake.
                 self.answer(request, account, Ok(()));
                 self.changed(account, Change::Taken(quantity))?;
@@ -118,9 +126,7 @@ impl<P: Holder> Pools<'_, '_, P> {
             self.answer(request, account, Err(Refusal::TooMuch));
             return Ok(());
         };
-        if let Some(pool) = self.pool(account)? {
-            pool.set_total(total);
-        }
+        self.change(account, |pool| pool.set_total(total))?;
         self.answer(request, account, Ok(()));
         self.changed(account, Change::Added(quantity))?;
         self.wake(&[Claim::new(account.clone(), 0)])
@@ -195,8 +201,41 @@ impl<P: Holder> Pools<'_, '_, P> {
         }
     }
 
-    fn set(&mut self, account: &P::Account, entry: P::Entry) {
+    fn set(&mut self, account: &P::Account, entry: P::Entry) -> Result<(), Missing> {
+        let (before, after) = (Totals::of(self.peek(account)?), Totals::of(Some(entry.pool())));
         self.step.put(&Key::Account(account.clone()), Record::Account(entry));
+        self.count(before, after)
+    }
+
+    /// Changes what a pool has or what is held of it, if there is one, and counts it.
+    pub(super) fn change<T>(
+        &mut self,
+        account: &P::Account,
+        change: impl FnOnce(&mut Pool<P::Saga>) -> T,
+    ) -> Result<Option<T>, Missing> {
+        let Some(pool) = self.pool(account)? else { return Ok(None) };
+        let before = Totals::of(Some(pool));
+        let changed = change(pool);
+        let after = Totals::of(Some(pool));
+        self.count(before, after)?;
+        Ok(Some(changed))
+    }
+
+    fn count(&mut self, before: Totals, after: Totals) -> Result<(), Missing> {
+        if before == after {
+            return Ok(());
+        }
+        let totals = self.totals()?.changed(before, after);
+        self.step.put(&Key::Totals, Record::Totals(totals));
+        Ok(())
+    }
+
+    /// What all pools of the partition come to.
+    ///
+    /// # Errors
+    /// [`Missing`], handed on.
+    pub fn totals(&mut self) -> Result<Totals, Missing> {
+        Ok(self.step.get(&Key::Totals)?.and_then(Record::totals).unwrap_or_default())
     }
 
     pub(super) fn vote(&mut self, context: &P::Context, vote: Vote<P::Account>) {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use minicbor::{Decode, Encode};
 
-use super::{Hold, Holder, Pool};
+use super::{Hold, Holder, Pool, Totals};
 use crate::Standing;
 
 /// Names a record of a holder.
@@ -14,10 +14,15 @@ pub enum Key<P: Holder> {
     Account(P::Account),
     /// What is known of a saga. These are resident: few at any time, and asked for with every event.
     Saga(P::Saga),
+    /// What all accounts come to: resident, for it changes with every one of them.
+    Totals,
 }
 
 /// What the names of sagas' records begin with. Those of accounts begin with [`Holder::TAG`].
 const SAGA: u8 = b'c';
+
+/// What the totals' record is called.
+const TOTALS: u8 = b't';
 
 impl<P: Holder> crate::Key for Key<P> {
     fn write_to(&self, out: &mut Vec<u8>) {
@@ -30,14 +35,18 @@ impl<P: Holder> crate::Key for Key<P> {
                 out.push(SAGA);
                 out.extend_from_slice(&(*saga).into());
             }
+            Self::Totals => out.push(TOTALS),
         }
     }
 
     fn is_resident(&self) -> bool {
-        matches!(self, Self::Saga(_))
+        !matches!(self, Self::Account(_))
     }
 
     fn read_resident(bytes: &[u8]) -> Option<Self> {
+        if bytes == [TOTALS] {
+            return Some(Self::Totals);
+        }
         let name: [u8; 16] = bytes.strip_prefix(&[SAGA])?.try_into().ok()?;
         Some(Self::Saga(name.into()))
     }
@@ -81,6 +90,9 @@ pub enum Record<E, A, C> {
     /// Of a saga that is not settled.
     #[n(1)]
     Hold(#[n(0)] Hold<A, C>),
+    /// Of all accounts.
+    #[n(2)]
+    Totals(#[n(0)] Totals),
 }
 
 impl<E, A, C> crate::Record for Record<E, A, C>
@@ -103,7 +115,7 @@ impl<E: Entry, A, C> Record<E, A, C> {
     pub fn entry(&self) -> Option<&E> {
         match self {
             Self::Account(entry) => Some(entry),
-            Self::Hold(_) => None,
+            Self::Hold(_) | Self::Totals(_) => None,
         }
     }
 
@@ -115,15 +127,23 @@ impl<E: Entry, A, C> Record<E, A, C> {
     pub(super) fn pool_mut(&mut self) -> Option<&mut Pool<E::Saga>> {
         match self {
             Self::Account(entry) => Some(entry.pool_mut()),
-            Self::Hold(_) => None,
+            Self::Hold(_) | Self::Totals(_) => None,
         }
     }
 
     /// What is known of the saga, if it is one's.
     pub fn hold(&self) -> Option<&Hold<A, C>> {
         match self {
-            Self::Account(_) => None,
             Self::Hold(hold) => Some(hold),
+            Self::Account(_) | Self::Totals(_) => None,
+        }
+    }
+
+    /// What all accounts come to, if it is that record.
+    pub fn totals(&self) -> Option<Totals> {
+        match self {
+            Self::Totals(totals) => Some(*totals),
+            Self::Account(_) | Self::Hold(_) => None,
         }
     }
 }

@@ -159,7 +159,7 @@ fn in_words(event: &Value) -> String {
     };
     let names = [
         "order_id", "user_id", "reason", "item_id", "wanted", "left", "free", "ahead", "ids", "kind", "amount",
-        "total", "events",
+        "total", "events", "by", "because",
     ];
     let rest: String = names.into_iter().filter_map(named).collect();
     let service =

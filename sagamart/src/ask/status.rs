@@ -2,12 +2,15 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Args;
 use serde::Deserialize;
+use tokio::time::sleep;
 
 use super::{
     Admin, Error,
@@ -52,6 +55,28 @@ struct Span<'a> {
     undecided: u64,
     is_doubtful: bool,
 }
+
+#[derive(Deserialize)]
+struct Proof<'a> {
+    verdict: &'a str,
+    since: Option<&'a str>,
+    completed: u64,
+    open: u64,
+    stock: Side,
+    payment: Side,
+    #[serde(borrow)]
+    anomalies: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    now: i64,
+    held: i64,
+}
+
+/// How often it is looked whether what is under way is over, and how soon again: longer than a shop has to rest until that is certain.
+const LOOKS_MAX: usize = 12;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 #[derive(Deserialize)]
 struct Ready {
@@ -127,7 +152,50 @@ impl Status {
         if is_doubtful {
             writeln!(out, "  some that are shown as open may be decided: events were missed since")?;
         }
-        Ok(Health::Well)
+        self.proof(out).await
+    }
+
+    /// Whether units and credit add up, on one line.
+    async fn proof(&self, out: &mut impl Write) -> Result<Health, Error> {
+        let mut looks = 1;
+        let answer = loop {
+            match self.admin.get("/proof", &[]).await {
+                // What it says while something is under way is known once that is over.
+                Ok(answer) if looks < LOOKS_MAX && read::<Proof<'_>>(&self.admin, &answer)?.verdict == "under-way" => {
+                    sleep(LOOK_AGAIN).await;
+                    looks += 1;
+                }
+                Err(Error::Refused(why)) => {
+                    writeln!(out, "  proof: {why}")?;
+                    return Ok(Health::Unwell);
+                }
+                other => break other?,
+            }
+        };
+        let proof: Proof<'_> = read(&self.admin, &answer)?;
+        writeln!(out, "  proof: {proof}")?;
+        for anomaly in &proof.anomalies {
+            writeln!(out, "    {anomaly}")?;
+        }
+        Ok(if proof.verdict == "differs" { Health::Unwell } else { Health::Well })
+    }
+}
+
+impl fmt::Display for Proof<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = match self.verdict {
+            "agrees" => "adds up",
+            "under-way" => "does not add up at this moment, for something is under way",
+            "differs" => "does NOT add up",
+            "unknown" => "not known: it is counted from what there is once nothing happens for some seconds",
+            other => other,
+        };
+        let [units, credit] = [self.stock.now, self.payment.now];
+        let since = self.since.map_or_else(|| "the beginning".to_owned(), str::to_owned);
+        let Self { completed, open, .. } = self;
+        let [held_units, held_credit] = [self.stock.held, self.payment.held];
+        write!(formatter, "{said}, since {since}: {units} units and {credit} credit after {completed} checkouts")?;
+        if *open > 0 { write!(formatter, "; {open} open hold {held_units} and {held_credit}") } else { Ok(()) }
     }
 }
 

@@ -76,6 +76,7 @@ impl Admin {
 }
 
 const HISTORY: (&str, &str) = ("history", "What happened: checkouts, accounts, events.");
+const CONSOLE: (&str, &str) = ("console", "The same as pages for people.");
 const PROCESS: (&str, &str) = ("process", "What runs in this process, and what it is like now.");
 
 /// What the operators' listener says about itself.
@@ -86,7 +87,7 @@ fn about(routes: &OpenApiRouter) -> About {
         version: env!("CARGO_PKG_VERSION"),
         description: "What became of every checkout, item and user of the shop, and what its processes are like now, for those \
                       who operate it. Not for the public.",
-        tags: if has_history { vec![HISTORY, PROCESS] } else { vec![PROCESS] },
+        tags: if has_history { vec![HISTORY, PROCESS, CONSOLE] } else { vec![PROCESS] },
         example: None,
         steps: Vec::new(),
         pages: has_history.then_some(("/console", "Open the console")),

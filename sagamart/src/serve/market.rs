@@ -10,7 +10,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{Amount, Answer, ItemId, Queries, UserId};
+use contract::{Amount, Answer, Counted, ItemId, Queries, UserId};
 use observer::Observer;
 use order::Orders;
 use payment::{Payment, PaymentQueries};
@@ -24,6 +24,7 @@ use web::call::Waits;
 use super::{
     history_metrics::HistoryMetrics,
     host::{Recovered, Run},
+    operators::Notes,
 };
 
 /// Starts the services, each with a store and so many partitions, on the threads of `engine`; and on those of
@@ -55,6 +56,14 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
     let books = Books { stock: StockQueries(stock.clone()), payment: PaymentQueries(payment.clone()) };
     let queries = LocalQueries { stock: StockQueries(stock.clone()), payment: PaymentQueries(payment.clone()) };
     let operated = order::operator_router(order.clone());
+    let notes = Notes::default()
+        .with(order.clone(), |by, because| order::Command::Redelivered { by, because })
+        .with(stock.clone(), |by, because| stock::Command::Redelivered { by, because })
+        .with(payment.clone(), |by, because| payment::Command::Redelivered { by, because });
+    let notes = match &history {
+        Some(history) => notes.with(history.clone(), |by, because| observer::Command::Redelivered { by, because }),
+        None => notes,
+    };
     let routes = order::router(order, Arc::new(queries), checkout_timeout, waits, log)
         .merge(stock::router(stock, waits))
         .merge(payment::router(payment, waits));
@@ -63,7 +72,7 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
         HistoryMetrics::register(registry).ask(history.clone(), observer);
         observer::router(history, Arc::new(books))
     });
-    Ok(Market { running: market.start()?, routes, history, operated })
+    Ok(Market { running: market.start()?, routes, history, operated, notes })
 }
 
 /// The services of the shop, running.
@@ -74,6 +83,8 @@ pub(crate) struct Market {
     pub(crate) history: Option<OpenApiRouter>,
     /// What operators may do.
     pub(crate) operated: OpenApiRouter,
+    /// How the history hears of it.
+    pub(crate) notes: Notes,
 }
 
 /// What the books say, wherever they are.
@@ -89,6 +100,14 @@ impl contract::Books for Books {
 
     fn credit(&self, user: UserId) -> Answer<'_, Option<Amount>> {
         self.payment.credit(user)
+    }
+
+    fn all_units(&self) -> Answer<'_, Counted> {
+        self.stock.all_units()
+    }
+
+    fn all_credit(&self) -> Answer<'_, Counted> {
+        self.payment.all_credit()
     }
 }
 

@@ -1,16 +1,17 @@
 //! What a process says to operators of itself: what only it knows, as a snapshot of what it counts anyway.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use contract::{Remark, Service};
 use observer::Observer;
-use saga::{ConsumerView, Inspection, Participant as _, Partition, PartitionView, ReplicasView, ServiceView};
+use saga::{ConsumerView, Handle, Inspection, Participant, Partition, PartitionView, ReplicasView, ServiceView};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Path, Problem,
+    Idempotency, Path, Problem,
+    call::call,
     openapi::{AnyProblem, NotFound},
     operator::Instruction,
 };
@@ -19,15 +20,45 @@ struct Process {
     inspection: Inspection,
     /// What an answer promises.
     durability: &'static str,
+    notes: Notes,
 }
 
-/// The routes of a process that runs what `inspection` looks at, and keeps it as `durability` says.
-pub(crate) fn router(inspection: Inspection, durability: &'static str) -> OpenApiRouter {
+/// How long it may take until the history is certain to hear of what an operator had done.
+const NOTE_WAIT: Duration = Duration::from_secs(2);
+
+type Noted = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send>>;
+
+/// Has a partition of each service of the process say to observers what an operator had done to it.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(BTreeMap<&'static str, Note>);
+
+type Note = Arc<dyn Fn(Partition, Remark, Remark) -> Noted + Send + Sync>;
+
+impl Notes {
+    /// With another service, which says it upon a command.
+    pub(crate) fn with<P: Participant>(
+        mut self,
+        handle: Handle<P>,
+        command: impl Fn(Remark, Remark) -> P::Command + Send + Sync + 'static,
+    ) -> Self {
+        let note = move |partition, by, because| -> Noted {
+            let (handle, command) = (handle.clone(), command(by, because));
+            Box::pin(async move {
+                call(&handle, partition, command, Idempotency::default(), Some(NOTE_WAIT)).await.map(drop)
+            })
+        };
+        self.0.insert(P::NAME, Arc::new(note));
+        self
+    }
+}
+
+/// The routes of a process that runs what `inspection` looks at, and keeps it as `durability` says; what operators do is said by `notes`.
+pub(crate) fn router(inspection: Inspection, durability: &'static str, notes: Notes) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list_services))
         .routes(routes!(show_partition))
         .routes(routes!(redeliver))
-        .with_state(Arc::new(Process { inspection, durability }))
+        .with_state(Arc::new(Process { inspection, durability, notes }))
 }
 
 /// What runs in this process.
@@ -290,7 +321,7 @@ struct Redelivered {
 }
 
 /// Has a partition read the logs that it consumes again, from where it is: what a lost delivery may have left. What it has
-/// consumed is not applied a second time. Only the process that owns the partition does it.
+/// consumed is not applied a second time. Only the process that owns the partition does it. The history is told who had it done and why.
 #[utoipa::path(
     post, path = "/services/{service}/partitions/{partition}/redeliver", tag = "process",
     params(
@@ -322,7 +353,14 @@ async fn redeliver(
     }
     tracing::info!(service, partition, %by, %because, "an operator has the logs of the sources read again");
     process.inspection.redeliver(service, partition);
-    Ok(Json(Redelivered { dry_run, message: format!("reads {sources}") }))
+    // It is done first: a partition that is stuck may not be able to say so.
+    let told = match process.notes.0.get(service) {
+        Some(note) => note(partition, by, because).await,
+        None => Ok(()),
+    };
+    let told =
+        told.map_or_else(|problem| format!("; the history was not told: {}", problem.detail()), |()| String::new());
+    Ok(Json(Redelivered { dry_run, message: format!("reads {sources}{told}") }))
 }
 
 /// A partition of a service that runs in this process, whichever replica owns it.

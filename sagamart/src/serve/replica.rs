@@ -30,7 +30,7 @@ use super::{
     host::{self, Host, Run},
     life::Stop,
     market::Books,
-    operators,
+    operators::{self, Notes},
     options::ReplicaOptions,
     queries::RemoteQueries,
     services::Role,
@@ -144,7 +144,9 @@ impl Replica {
                 let queries = Arc::new(RemoteQueries::new(stock, payment));
                 let operated = order::operator_router(node.handle());
                 let routes = order::router(node.handle(), queries, checkout_timeout, waits, log);
-                self.start(node, routes, operated, members).await
+                let notes =
+                    Notes::default().with(node.handle(), |by, because| order::Command::Redelivered { by, because });
+                self.start(node, routes, (operated, notes), members).await
             }
             Role::Service(Service::Stock) => {
                 let mut node = self.node(saga::Service::new(Stock::default(), store, partitions, settings, metrics));
@@ -152,7 +154,9 @@ impl Replica {
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Payment> = self.peer(&mut node);
                 let routes = stock::router(node.handle(), waits);
-                self.start(node, routes, OpenApiRouter::new(), members).await
+                let notes =
+                    Notes::default().with(node.handle(), |by, because| stock::Command::Redelivered { by, because });
+                self.start(node, routes, (OpenApiRouter::new(), notes), members).await
             }
             Role::Service(Service::Payment) => {
                 let mut node = self.node(saga::Service::new(Payment::default(), store, partitions, settings, metrics));
@@ -160,7 +164,9 @@ impl Replica {
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Stock> = self.peer(&mut node);
                 let routes = payment::router(node.handle(), waits);
-                self.start(node, routes, OpenApiRouter::new(), members).await
+                let notes =
+                    Notes::default().with(node.handle(), |by, because| payment::Command::Redelivered { by, because });
+                self.start(node, routes, (OpenApiRouter::new(), notes), members).await
             }
             Role::Observer(retention) => {
                 let (sampling, threads) = (self.options.serve.sampling(), tokio::runtime::Handle::current());
@@ -179,7 +185,9 @@ impl Replica {
                     Some(_) => (OpenApiRouter::new(), routes),
                     None => (routes, OpenApiRouter::new()),
                 };
-                self.start(node, public, operated, members).await
+                let notes =
+                    Notes::default().with(node.handle(), |by, because| observer::Command::Redelivered { by, because });
+                self.start(node, public, (operated, notes), members).await
             }
         }
     }
@@ -207,7 +215,7 @@ impl Replica {
         self,
         node: Node<P, AnyStore>,
         routes: OpenApiRouter,
-        operated: OpenApiRouter,
+        (operated, notes): (OpenApiRouter, Notes),
         members: AnyStore,
     ) -> Result<(), Error> {
         let Self { role, options, host, internal, admin, me } = self;
@@ -218,7 +226,7 @@ impl Replica {
         host.readiness.check("store", move || store.trouble().map_or_else(|| host::is_well(&health), |_| Ok(())));
         let health = node.health();
         host.readiness.limit("store", move || host::is_unlimited(&health));
-        let operated = operated.merge(operators::router(node.inspection(), options.serve.store.durability()));
+        let operated = operated.merge(operators::router(node.inspection(), options.serve.store.durability(), notes));
         let browsers = options.serve.browsers.of_operators();
         let begin = |listener| Admin::begin(listener, operated, browsers.clone(), host.readiness.clone(), host.stop());
         let admin = admin.map(begin).transpose()?;

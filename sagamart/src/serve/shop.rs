@@ -89,10 +89,10 @@ async fn serve(
     let checkouts = (options.checkout_timeout(), log, options.sampling());
     let settings = options.engine();
     let history_kept = observer_of(options, &history, &mut host, observer)?;
-    let Market { running: market, routes, history: admin, operated } =
+    let Market { running: market, routes, history: admin, operated, notes } =
         market::start([engine, observer], store, partitions, &settings, checkouts, history_kept, host.registry())?;
     let has_history = admin.is_some();
-    let process = operators::router(market.inspection(), options.store.durability());
+    let process = operators::router(market.inspection(), options.store.durability(), notes);
     let operated = admin.unwrap_or_default().merge(operated).merge(process);
     let admin = match history.listen().await? {
         Some(listener) => {

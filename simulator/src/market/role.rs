@@ -8,7 +8,7 @@ use order::{Order, OrderKey, Orders, Stage};
 use payment::{Payment, PaymentKey, PaymentRecord};
 use saga::{
     Participant, Partition,
-    hold::{Hold, Key, Pool},
+    hold::{Hold, Key, Pool, Totals},
 };
 use stock::{Stock, StockKey, StockRecord};
 
@@ -42,6 +42,11 @@ pub(crate) trait Role: Participant<Event = Event, Record: Eq + Hash> + Clone {
 
     /// The pool in a record, if it has one.
     fn pool(_: &Self::Record) -> Option<&Pool<CheckoutId>> {
+        None
+    }
+
+    /// What all pools come to, if that is the record.
+    fn totals(_: &Self::Record) -> Option<Totals> {
         None
     }
 
@@ -89,8 +94,15 @@ macro_rules! of_holder {
             record.pool()
         }
 
+        fn totals(record: &Self::Record) -> Option<Totals> {
+            record.totals()
+        }
+
         fn is_open(record: &Self::Record) -> bool {
-            record.pool().is_none_or(|pool| pool.is_busy() || pool.held() > 0)
+            match record.totals() {
+                Some(totals) => totals.held != 0,
+                None => record.pool().is_none_or(|pool| pool.is_busy() || pool.held() > 0),
+            }
         }
 
         fn is_tombstone(record: &Self::Record) -> bool {
@@ -304,7 +316,10 @@ impl Role for Stock {
             stock::Reply::Found { stock, .. } => Outcome::Units(stock.get()),
             stock::Reply::OutOfStock(item) => Outcome::OutOfStock(setup.item_number(item)),
             stock::Reply::Busy(_) => Outcome::Busy,
-            stock::Reply::Created(_) | stock::Reply::Unknown(_) | stock::Reply::TooLarge(_) => {
+            stock::Reply::Created(_)
+            | stock::Reply::Unknown(_)
+            | stock::Reply::TooLarge(_)
+            | stock::Reply::Counted(_) => {
                 unreachable!("no plan leads to {reply:?}")
             }
         }
@@ -370,7 +385,10 @@ impl Role for Payment {
             payment::Reply::Found(credit) => Outcome::Credit(credit.get()),
             payment::Reply::NotEnoughCredit(_) => Outcome::NotEnoughCredit,
             payment::Reply::Busy(_) => Outcome::Busy,
-            payment::Reply::Created(_) | payment::Reply::Unknown(_) | payment::Reply::TooLarge(_) => {
+            payment::Reply::Created(_)
+            | payment::Reply::Unknown(_)
+            | payment::Reply::TooLarge(_)
+            | payment::Reply::Counted(_) => {
                 unreachable!("no plan leads to {reply:?}")
             }
         }

@@ -7,17 +7,19 @@
 use std::collections::BTreeMap;
 
 use contract::{Amount, CheckoutId, Event, Reason};
-use observer::{Account, Accounts, Filter, Gap, Happening, History, Movement, Noted, Running, State, Story, What};
+use observer::{Account, Accounts, Filter, Gap, Happening, Movement, Noted, Running, State, Story, What};
 use order::Orders;
 use saga::{LogName, Partition, Store};
 
 use super::{
+    ask::ask,
     client::Round,
     connection::wait,
     inspect::LOOK,
     lock::lock,
     reading::Observed,
     site::{Fact, Owner},
+    sums,
     world::World,
 };
 use crate::{
@@ -28,9 +30,6 @@ use crate::{
 
 /// Entries that are asked for at once.
 const PORTION: u32 = 500;
-
-/// How often a history that does not answer is asked again.
-const TRIES: usize = 200;
 
 /// Waits until all that was committed was observed.
 pub(crate) async fn rest(world: &World) {
@@ -68,6 +67,7 @@ pub(crate) async fn judge(world: &World, round: &Round, books: &Shop) -> Result<
         judge_order(world, round, books, (order, missed > 0), &decided).await?;
     }
     judge_accounts(world, round, books, missed > 0).await?;
+    sums::judge(world, missed).await?;
     world.reach(if missed > 0 { "history says what it missed" } else { "history agrees" });
     Ok(())
 }
@@ -84,25 +84,6 @@ fn logs(world: &World) -> Logs {
     }
     logs.values_mut().for_each(|log| log.sort_by_key(|fact| fact.head));
     logs
-}
-
-/// A question to the history, through any process that answers it.
-macro_rules! ask {
-    ($world:expr, $history:ident => $question:expr) => {
-        'answered: {
-            for _ in 0..TRIES {
-                for replica in &$world.replicas {
-                    let Some(handle) = replica.desks().and_then(|desks| desks.history) else { continue };
-                    let $history = History(handle);
-                    if let Ok(answer) = $question.await {
-                        break 'answered Ok(answer);
-                    }
-                }
-                wait(LOOK).await;
-            }
-            Err("the history does not answer".to_owned())
-        }
-    };
 }
 
 /// Reads what the history has told since it was last looked at, to its end.
@@ -141,6 +122,7 @@ impl Observed {
                 ((Service::Stock, *partition), 1)
             }
             Noted::Movement(Movement { partition, .. }) => ((Service::Payment, *partition), 1),
+            Noted::Act(act) => return Err(format!("no operator did {act:?}")),
             Noted::Gap(Gap { service, partition, events, .. }) => {
                 let service = Service::named(service).ok_or_else(|| format!("{service} is no service"))?;
                 self.missed += events;
@@ -166,11 +148,11 @@ fn is_of(noted: &Noted, event: &Event) -> bool {
         }
         (
             Noted::Movement(Movement { accounts: Accounts::Items(items, price), change, total, .. }),
-            Event::StockChanged { items: changed, change: how, total: after, price: for_one },
+            Event::StockChanged { items: changed, change: how, total: after, price: for_one, .. },
         ) => (items, change, total, price) == (changed, how, after, for_one),
         (
             Noted::Movement(Movement { accounts: Accounts::Users(users), change, total, .. }),
-            Event::CreditChanged { users: changed, change: how, total: after },
+            Event::CreditChanged { users: changed, change: how, total: after, .. },
         ) => (users, change, total) == (changed, how, after),
         _ => false,
     }

@@ -234,7 +234,8 @@ pub(crate) fn decoded<P: Role>(value: &[u8]) -> Result<P::Record, String> {
     P::Record::decode_from(value).map_err(|error| format!("a record cannot be read: {error}"))
 }
 
-fn balance<P: Role>(value: &[u8]) -> Result<(u64, u64, u64), String> {
+/// What is there, what of it is held, and what was taken without having been there.
+pub(crate) fn balance<P: Role>(value: &[u8]) -> Result<(u64, u64, u64), String> {
     let record = decoded::<P>(value)?;
     Ok(P::pool(&record).map_or((0, 0, 0), |pool| (pool.total(), pool.held(), pool.shortfall())))
 }

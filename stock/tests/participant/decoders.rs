@@ -3,7 +3,7 @@
 use contract::{Amount, Checkout, CheckoutData, CheckoutId, Id, ItemId, Line, OrderId, Quantity, UserId};
 use saga::{
     conformance::codec::{check, limit_memory},
-    hold::{Claim, Hold, Pool},
+    hold::{Claim, Hold, Pool, Totals},
 };
 use stock::{Item, Reply, StockRecord};
 
@@ -38,6 +38,7 @@ fn records_are_read_or_refused() {
         StockRecord::Hold(Hold::Refused),
         StockRecord::Hold(Hold::Skipped),
         StockRecord::Hold(Hold::Tombstone),
+        StockRecord::Totals(Totals { accounts: 3, total: 1 << 70, held: 0, shortfall: -1 }),
     ];
     check(&records, include_str!("../corpus/record.txt"));
 }
@@ -53,6 +54,7 @@ fn replies_are_read_or_refused() {
         Reply::OutOfStock(item()),
         Reply::TooLarge(item()),
         Reply::Busy(item()),
+        Reply::Counted(Totals { accounts: -1, total: i128::MAX, held: 1, shortfall: i128::MIN }),
     ];
     check(&replies, "");
 }

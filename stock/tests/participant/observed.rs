@@ -2,10 +2,10 @@
 
 use contract::{
     Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Reason, Shortage,
-    Station, UserId, Wait,
+    Station, Sum, UserId, Wait,
 };
-use saga::{Input, RequestId, Solo, Timestamp};
-use stock::{Command, Stock};
+use saga::{Input, RequestId, Solo, Timestamp, hold::Totals};
+use stock::{Command, Reply, Stock};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const ALONE: Station = Station { partition: 0, is_last: true };
@@ -42,7 +42,19 @@ fn checkout(number: u128, units: u64) -> Checkout {
 }
 
 fn changed(items: &[ItemId], change: Change, total: u64) -> [Event; 1] {
-    [Event::StockChanged { items: items.to_vec(), change, total: amount(total), price: amount(7) }]
+    [Event::StockChanged {
+        items: items.to_vec(),
+        change,
+        total: amount(total),
+        price: amount(7),
+        replaced: Sum::default(),
+    }]
+}
+
+/// The same for items that were set, and had so much before.
+fn replaced(items: &[ItemId], before: i128, total: u64) -> [Event; 1] {
+    let items = items.to_vec();
+    [Event::StockChanged { items, change: Change::Set, total: amount(total), price: amount(7), replaced: Sum(before) }]
 }
 
 /// Items 1 and 2 with four units each.
@@ -117,4 +129,22 @@ fn what_is_only_observed_asks_nothing_of_stock() {
         let outcome = stock.step(Input::Event(&event), NOW);
         assert_eq!((outcome.events.len(), outcome.written), (0, 0), "{event:?}");
     }
+}
+
+#[test]
+fn items_that_are_set_again_say_what_they_had_and_all_are_counted() {
+    let mut stock = four_of_each();
+    ask(&mut stock, &Command::Add { item: item(1), amount: amount(3) });
+    let set = Command::Initialise { items: vec![item(1), item(2), item(3)], stock: amount(5), price: amount(7) };
+    assert_eq!(ask(&mut stock, &set), replaced(&[item(1), item(2), item(3)], 7 + 4, 5));
+    let begun = Event::CheckoutStarted(checkout(1, 2));
+    hear(&mut stock, &begun);
+    let counted = |stock: &mut Solo<Stock>| {
+        let replies = stock.step(Input::Command { request: RequestId(1), command: &Command::Count }, NOW).replies;
+        replies.into_iter().map(|(_, reply)| reply).collect::<Vec<_>>()
+    };
+    let totals = Totals { accounts: 3, total: 15, held: 2, shortfall: 0 };
+    assert_eq!(counted(&mut stock), [Reply::Counted(totals)]);
+    hear(&mut stock, &Event::CheckoutCompleted(checkout(1, 2)));
+    assert_eq!(counted(&mut stock), [Reply::Counted(Totals { total: 13, held: 0, ..totals })]);
 }

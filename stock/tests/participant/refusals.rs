@@ -21,7 +21,7 @@ fn run(stock: &mut Solo<Stock>, request: u64, command: &Command) -> Outcome<Even
 /// Names a reply by what it refuses; `None` where it refuses nothing.
 fn refusal(reply: &Reply) -> Option<&'static str> {
     match reply {
-        Reply::Done | Reply::Created(_) | Reply::Found { .. } => None,
+        Reply::Done | Reply::Created(_) | Reply::Found { .. } | Reply::Counted(_) => None,
         Reply::Unknown(_) => Some("unknown"),
         Reply::OutOfStock(_) => Some("out of stock"),
         Reply::TooLarge(_) => Some("too large"),

@@ -170,6 +170,15 @@ async fn logs_are_read_again_where_the_owner_is_told_to() {
         log.contains("an operator") && log.contains("alice") && log.contains("a try")
     })
     .await;
+    let history = apart.observer.operators();
+    let acts = async || history.get("/acts").await.json::<Value>();
+    until("the history says who and why", async || !list(&acts().await, "acts").is_empty()).await;
+    let acts = acts().await;
+    let [act] = list(&acts, "acts") else { panic!("what was only tried is none: {acts}") };
+    let said_of = ["act", "service", "by", "because"].map(|name| text(act, name));
+    assert_eq!((said_of, number(act, "partition")), (["redelivered", "stock", "alice", "a try"], 0));
+    let events = command(&apart.observer.admin(), &["events"]).stdout;
+    assert!(events.contains("Redelivered by=alice because=a try"), "{events}");
     for (words, said) in [
         (["stock", "1", "--because", "a try"], "no partition stock/1 runs in this process"),
         (["order", "0", "--because", "a try"], "no partition order/0 runs in this process"),
@@ -255,4 +264,71 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
     assert!(listed.lines().count() == 1 && listed.contains(&order), "{listed}");
     let attempts = apart.observer.operators().get(&format!("/orders/{order}/checkouts")).await.text();
     assert!(attempts.contains(r#""by":"alice","because":"no longer wanted""#), "{attempts}");
+    let acts: Value = apart.observer.operators().get("/acts").await.json();
+    let [act] = list(&acts, "acts") else { panic!("one: {acts}") };
+    assert_eq!(
+        ["act", "order_id", "by", "because"].map(|name| text(act, name)),
+        ["cancelled", &order, "alice", because[1]]
+    );
+}
+
+/// What the document of the operators' listener says is there, and is what it says.
+#[tokio::test]
+async fn every_route_of_the_operators_listener_is_documented_and_there() {
+    let fixture = Fixture::new().await;
+    let operators = Client::new(fixture.server().admin().expect("operators are let in"));
+    let item = fixture.shop.item_with(1, 1).await;
+    let user = fixture.shop.user_with(1).await;
+    let order = fixture.shop.order_of(&user, &[(&item, 1)]).await;
+    assert_eq!(fixture.shop.checkout(&order).await, Outcome::Succeeded);
+    until("it is in the history", async || operators.get(&format!("/orders/{order}/why")).await.status == 200).await;
+    let document: Value = operators.get("/openapi.json").await.json();
+    let paths = document.get("paths").and_then(Value::as_object).expect("paths");
+    let mut pages = Vec::new();
+    for (path, operations) in paths {
+        let asked = path.replace("{order_id}", &order).replace("{item_id}", &item).replace("{user_id}", &user);
+        let asked = asked.replace("{service}", "stock").replace("{partition}", "0").replace("{slug}", "busy");
+        for (method, operation) in operations.as_object().expect("operations") {
+            let parameters = operation.get("parameters").and_then(Value::as_array).cloned().unwrap_or_default();
+            let in_path =
+                parameters.iter().filter(|parameter| parameter.get("in").is_some_and(|place| place == "path")).count();
+            assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
+            let content = operation.pointer("/responses/200/content").and_then(Value::as_object);
+            let kinds: Vec<_> = content.into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
+            if path.starts_with("/console") {
+                pages.push(path.as_str());
+            }
+            // What follows events does not end soon.
+            if method != "get" || kinds == ["text/event-stream"] {
+                continue;
+            }
+            let answer = operators.get(&asked).await;
+            let kind = answer.header("content-type").unwrap_or_default();
+            assert!(
+                answer.status == 200 && kinds.iter().any(|said| kind.starts_with(said)),
+                "{asked}: {answer:?}, not {kinds:?}"
+            );
+        }
+    }
+    let expected = [
+        "/console",
+        "/console/checkouts",
+        "/console/items/{item_id}",
+        "/console/orders/{order_id}",
+        "/console/proof",
+        "/console/script.js",
+        "/console/style.css",
+        "/console/users/{user_id}",
+    ];
+    assert_eq!(pages, expected);
+    for (path, status) in
+        [("/console/checkouts?reason=x", 400), ("/console/items/nothing", 404), ("/console/orders/nothing", 404)]
+    {
+        let answer = operators.get(path).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+    }
 }

@@ -134,3 +134,19 @@ fn every_reference_leads_somewhere() {
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
 }
+
+#[test]
+#[should_panic(expected = "every route is documented")]
+fn a_route_that_is_not_documented_is_found() {
+    let routes = toy::Toy::new().router().route("/toy/secret", axum::routing::get(async || "tea"));
+    drop(toy::bare_site(web::Dialect::Own, Readiness::new()).router(routes));
+}
+
+#[test]
+#[should_panic(expected = "every route is documented")]
+fn a_route_that_is_documented_only_is_found() {
+    let mut routes = toy::Toy::new().router();
+    let secret = routes.get_openapi().paths.paths["/toy/find/{id}"].clone();
+    routes.get_openapi_mut().paths.paths.insert("/toy/secret".to_owned(), secret);
+    drop(toy::bare_site(web::Dialect::Own, Readiness::new()).router(routes));
+}

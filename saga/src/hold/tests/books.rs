@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::{
     Destinations, Input, Missing, Participant, Partition, RequestId, Solo, Step, Timestamp,
-    hold::{Change, Claim, Cue, Hold, Holder, Key, Place, Pool, Record, Refusal, Shortage, Ticket, Vote, Wait},
+    hold::{Change, Claim, Cue, Hold, Holder, Key, Place, Pool, Record, Refusal, Shortage, Ticket, Totals, Vote, Wait},
 };
 
 pub(super) type Saga = u32;
@@ -166,10 +166,7 @@ impl Participant for Bookkeeper {
                 Command::Take(account, quantity) => pools.take(request, account, *quantity),
                 Command::Add(account, quantity) => pools.add(request, account, *quantity),
                 Command::Read(account) => pools.read(request, account),
-                Command::Put(account, total) => {
-                    pools.put(account, Pool::new(*total));
-                    Ok(())
-                }
+                Command::Put(account, total) => pools.put(account, Pool::new(*total)),
                 Command::Renew(accounts, total) => {
                     let _ = pools.renew(accounts, &Pool::new(*total))?;
                     Ok(())
@@ -253,7 +250,7 @@ fn changes(before: &[(Key<Bookkeeper>, Kept)], after: &[(Key<Bookkeeper>, Kept)]
                 let sagas = pool.parked().iter().filter(|parked| matches!(parked.ticket, Ticket::Saga(_)));
                 sagas.copied().collect::<Vec<_>>()
             });
-            (sums, places, record.hold().cloned())
+            (sums, places, record.hold().cloned(), record.totals())
         };
         records.iter().map(|(key, record)| (key.clone(), kept(record))).collect()
     };
@@ -335,6 +332,11 @@ impl Books {
         (pool.total(), pool.held())
     }
 
+    /// What all pools come to, added up.
+    pub(super) fn totals(&self) -> Totals {
+        self.pools.values().map(|pool| Totals::of(Some(pool))).sum()
+    }
+
     /// Nothing is left of any saga or caller.
     pub(super) fn is_at_rest(&self) -> bool {
         self.holds.is_empty() && self.pools.values().all(|pool| !pool.is_busy() && pool.held() == 0)
@@ -350,12 +352,13 @@ impl Books {
     }
 
     fn run(&mut self, input: Input<'_, Bookkeeper>) -> Vec<Heard> {
+        let totals = (Key::Totals, Record::Totals(self.totals()));
         let pools = std::mem::take(&mut self.pools).into_iter();
         let pools = pools.map(|(account, pool)| (Key::Account(account.into()), Record::Account(pool)));
         let holds = std::mem::take(&mut self.holds).into_iter();
         let holds = holds.map(|(saga, hold)| (Key::Saga(Name(saga)), Record::Hold(hold)));
         let keeper = Bookkeeper { parked_max: self.parked_max };
-        let mut solo = Solo::new(keeper, 0, 1).with_records(pools.chain(holds));
+        let mut solo = Solo::new(keeper, 0, 1).with_records(pools.chain(holds).chain([totals]));
         let before = solo.clone().into_records();
         let outcome = solo.step(input, Timestamp(0));
         self.notes.extend(outcome.notes);
@@ -363,13 +366,16 @@ impl Books {
         let after = solo.into_records();
         let changed = changes(&before, &after);
         assert!(changed <= outcome.written, "{changed} records changed, and {} are stored", outcome.written);
+        let mut counted = None;
         for (key, record) in after {
             match (key, record) {
+                (Key::Totals, Record::Totals(totals)) => counted = Some(totals),
                 (Key::Account(account), Record::Account(pool)) => drop(self.pools.insert(account.account(), pool)),
                 (Key::Saga(Name(saga)), Record::Hold(hold)) => drop(self.holds.insert(saga, hold)),
                 (key, record) => panic!("under {key:?} is {record:?}"),
             }
         }
+        assert_eq!(counted, Some(self.totals()), "what is counted is what the pools have");
         let mut replies = outcome.replies.into_iter().map(|(RequestId(request), _)| request);
         let mut heard = SAID.take();
         for said in &mut heard {

@@ -44,7 +44,7 @@ fn every_change_is_said_with_the_total_after_it() {
     let (created, added, taken) = (Change::Created, Change::Added(2), Change::Taken(3));
     let before = [changed('b', created, 7), changed('a', added, 7), changed('a', taken, 4)];
     assert_eq!(books.observed[..3], before);
-    assert_eq!(books.observed[3..], [Observed::Changed(vec!['a', 'b', 'c'], Change::Set, 9)]);
+    assert_eq!(books.observed[3..], [Observed::Changed(vec!['a', 'b', 'c'], Change::Set { replaced: 4 + 7 }, 9)]);
 }
 
 #[test]

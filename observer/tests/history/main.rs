@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::{
     Amount, Change, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, LINES_MAX, Line, OrderId, Quantity, Reason,
-    Station, UserId, Wait,
+    Station, Sum, UserId, Wait,
 };
 use observer::{
     Account, Command, Cursor, Entry, Filter, Found, HistoryRecord, Noted, Observer, Reply, Retention, Row, Span, State,
@@ -12,6 +12,9 @@ use observer::{
 };
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use saga::{Codec, Input, RequestId, Solo, Timestamp, store::VALUE_BYTES_MAX};
+
+mod bounds;
+mod sums;
 
 const START: u64 = 1_700_000_000_000;
 
@@ -176,6 +179,7 @@ fn busy_shop(seed: u64, count: u64) -> Told {
                 change: Change::Added(amount(3)),
                 total: amount(9),
                 price: amount(5),
+                replaced: Sum::default(),
             });
         }
     }
@@ -367,7 +371,7 @@ fn events_are_told_in_order_from_any_place_on() {
         assert!(match noted {
             Noted::Checkout(checkout, _) => Some(checkout.id) == id,
             Noted::Movement(_) => id.is_none(),
-            Noted::Gap(_) => false,
+            Noted::Gap(_) | Noted::Act(_) => false,
         });
     }
     let Reply::Events { events, next, .. } = told.ask(Command::Events { after: None, limit: 300 }) else { panic!() };
@@ -438,7 +442,12 @@ fn every_record_is_one_that_a_store_takes() {
         told.tell(Event::CheckoutStarted(data.into()));
         if number % 100 == 0 {
             let users = (0..2000).map(|user| UserId(long(user))).collect();
-            told.tell(Event::CreditChanged { users, change: Change::Set, total: Amount::MAX });
+            told.tell(Event::CreditChanged {
+                users,
+                change: Change::Set,
+                total: Amount::MAX,
+                replaced: Sum::default(),
+            });
         }
         if number % 500 == 499 {
             let sizes = told.observer.records().into_iter().map(|(_, record)| stored_bytes(record));
@@ -470,4 +479,22 @@ fn a_cursor_is_what_it_says_and_nothing_else_is_one() {
     for wrong in ["", "-", "7", "7-", "-7", "+7-1", "7-1-1", "7-4294967296", "x-1"] {
         assert!(wrong.parse::<Cursor>().is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn what_was_cancelled_for_a_rare_reason_is_found_without_looking_at_pages_that_have_none() {
+    let mut told = busy_shop(12, 20);
+    let rare = checkout(700_000, 1, told.now);
+    told.tell(Event::CheckoutCancelled(rare.clone(), Reason::Busy, None));
+    // Far more pages with others that were cancelled than one question looks at.
+    for number in 100..30_000 {
+        told.tell(Event::CheckoutCancelled(checkout(number, 3, told.now), Reason::Timeout, None));
+    }
+    assert!(told.span().pages > 24);
+    let filter = Filter { reason: Some("busy".to_owned()), ..Filter::default() };
+    let Reply::Checkouts { entries, next: None } = told.ask(Command::Checkouts { filter, after: None, limit: 50 })
+    else {
+        panic!("it looked at others");
+    };
+    assert_eq!(entries.iter().map(|entry| entry.story.checkout.id).collect::<Vec<_>>(), [rare.id]);
 }

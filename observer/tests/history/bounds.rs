@@ -1,0 +1,67 @@
+//! What is bounded: what is kept, for how long something is doubtful, and how much one question looks at.
+
+use contract::{Event, Reason};
+use observer::{Command, Filter, Reply, Retention, State};
+use saga::{LogName, Timestamp};
+
+use crate::{Told, busy_shop, checkout, item};
+
+#[test]
+fn the_last_page_is_kept_however_little_may_be() {
+    let mut told = Told::new(Retention { bytes: 0, ..Retention::default() });
+    for number in 0..4000 {
+        told.tell(Event::CheckoutCompleted(checkout(number, 1, told.now)));
+    }
+    assert_eq!(told.span().pages, 1);
+}
+
+#[test]
+fn what_was_open_when_something_was_missed_is_forgotten_an_hour_later() {
+    let mut told = busy_shop(13, 2000);
+    let open = told.span().undecided;
+    assert!(open > 0);
+    told.observer.missed(&LogName { service: "order".into(), partition: 0 }, 3, Timestamp(told.now));
+    let fill = |told: &mut Told, from| {
+        for number in from..from + 1100 {
+            told.tell(Event::CheckoutCompleted(checkout(number, 2, told.now)));
+        }
+    };
+    fill(&mut told, 100_000);
+    assert_eq!((told.span().undecided, told.span().is_doubtful), (open, true), "it may still be decided");
+    told.now += 60 * 60 * 1000;
+    fill(&mut told, 200_000);
+    assert_eq!((told.span().undecided, told.span().is_doubtful), (0, false));
+}
+
+#[test]
+fn one_question_looks_at_so_many_pages_and_says_where_to_go_on() {
+    let mut told = busy_shop(14, 20);
+    // On every page is what is asked for, and nowhere in one checkout.
+    for number in 100..30_000 {
+        let event = match number % 2 {
+            0 => Event::CheckoutCompleted(checkout(number, 1, told.now)),
+            _ => Event::CheckoutCancelled(checkout(number, 3, told.now), Reason::Busy, None),
+        };
+        told.tell(event);
+    }
+    assert!(told.span().pages > 24);
+    let filter = Filter { item: Some(item(1)), reason: Some("busy".to_owned()), ..Filter::default() };
+    let Reply::Checkouts { entries, next: Some(next) } =
+        told.ask(Command::Checkouts { filter: filter.clone(), after: None, limit: 50 })
+    else {
+        panic!("it looked at all pages at once")
+    };
+    assert!(entries.is_empty() && next.page > 0, "{next}");
+    assert_eq!(told.all(&filter, 50), []);
+}
+
+#[test]
+fn those_that_are_open_come_the_oldest_first_whatever_their_names() {
+    let mut told = Told::new(Retention::default());
+    for number in (0..10).rev() {
+        told.tell(Event::CheckoutStarted(checkout(number, 1, told.now)));
+    }
+    let open = told.all(&Filter { state: Some(State::Open), ..Filter::default() }, 3);
+    assert_eq!(open.len(), 10);
+    assert!(open.is_sorted_by_key(|entry| entry.story.checkout.started_at_ms), "{open:?}");
+}
