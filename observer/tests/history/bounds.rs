@@ -1,7 +1,7 @@
 //! What is bounded: what is kept, for how long something is doubtful, and how much one question looks at.
 
 use contract::{Event, Reason};
-use observer::{Command, Filter, Reply, Retention, State};
+use observer::{Account, Changes, Command, Cursor, Filter, Reply, Retention, State};
 use saga::{LogName, Timestamp};
 
 use crate::{Told, busy_shop, checkout, item};
@@ -21,6 +21,7 @@ fn what_was_open_when_something_was_missed_is_forgotten_an_hour_later() {
     let open = told.span().undecided;
     assert!(open > 0);
     told.observer.missed(&LogName { service: "order".into(), partition: 0 }, 3, Timestamp(told.now));
+    assert!(told.span().is_doubtful, "it is on no page yet");
     let fill = |told: &mut Told, from| {
         for number in from..from + 1100 {
             told.tell(Event::CheckoutCompleted(checkout(number, 2, told.now)));
@@ -64,4 +65,51 @@ fn those_that_are_open_come_the_oldest_first_whatever_their_names() {
     let open = told.all(&Filter { state: Some(State::Open), ..Filter::default() }, 3);
     assert_eq!(open.len(), 10);
     assert!(open.is_sorted_by_key(|entry| entry.story.checkout.started_at_ms), "{open:?}");
+}
+
+/// What one question answers of an item.
+fn changes(told: &mut Told, number: u64) -> Changes {
+    let account = Account::Item(item(number));
+    match told.ask(Command::Account { account, after: None, limit: 50, until: None }) {
+        Reply::Account(changes) => changes,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_statement_says_that_something_was_missed_wherever_that_was() {
+    let mut told = Told::new(Retention::default());
+    told.tell(Event::CheckoutCompleted(checkout(1, 1, told.now)));
+    assert!(!changes(&mut told, 1).has_gap);
+    told.observer.missed(&LogName { service: "stock".into(), partition: 0 }, 3, Timestamp(told.now));
+    assert!(changes(&mut told, 1).has_gap, "it is on no page yet");
+    for number in 100..2500 {
+        told.tell(Event::CheckoutCompleted(checkout(number, 2, told.now)));
+    }
+    let found = changes(&mut told, 1);
+    assert!(found.has_gap && found.rows.len() == 1, "{found:?}");
+}
+
+#[test]
+fn what_has_nothing_of_an_account_is_not_looked_at() {
+    let mut told = Told::new(Retention::default());
+    for number in 0..30_000 {
+        told.tell(Event::CheckoutCompleted(checkout(number, if number == 0 { 777_777 } else { 2 }, told.now)));
+    }
+    assert!(told.span().pages > 24);
+    let found = changes(&mut told, 777_777);
+    assert_eq!((found.rows.len(), found.next), (1, None));
+}
+
+#[test]
+fn to_begin_at_the_beginning_is_to_miss_nothing() {
+    let mut told = Told::new(Retention { bytes: 0, ..Retention::default() });
+    for number in 0..4000 {
+        told.tell(Event::CheckoutCompleted(checkout(number, 1, told.now)));
+    }
+    let mut is_cut = |page, place| match told.ask(Command::Events { after: Some(Cursor { page, place }), limit: 1 }) {
+        Reply::Events { is_cut, .. } => is_cut,
+        other => panic!("{other:?}"),
+    };
+    assert!(!is_cut(0, 0) && is_cut(0, 1));
 }

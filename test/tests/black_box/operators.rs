@@ -217,6 +217,8 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
         assert!(exit.status.code() == Some(1) && exit.stderr.contains(said) && exit.stdout.is_empty(), "{exit:?}");
     };
     refused(&cancel(&order, &[]), "the order is not being checked out");
+    refused(&cancel(&order, &["--dry-run"]), "the order is not being checked out");
+    refused(&cancel("nobodys", &["--dry-run"]), "there is no order nobodys");
     refused(&cancel("nobodys", &[]), "there is no order nobodys");
 
     apart.payment.freeze();
@@ -253,6 +255,7 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
     apart.payment.thaw();
     assert_eq!(orders.checkout(&order).await, Outcome::Succeeded);
     refused(&cancel(&order, &[]), "the order was checked out before");
+    refused(&cancel(&order, &["--dry-run"]), "the order was checked out before");
     assert_eq!((stock.stock(&item).await, payment.credit(&user).await), (3, 4));
 
     let history = apart.observer.admin();
