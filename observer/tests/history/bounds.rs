@@ -1,6 +1,6 @@
 //! What is bounded: what is kept, for how long something is doubtful, and how much one question looks at.
 
-use contract::{Event, Reason};
+use contract::{Event, Reason, Service, Station};
 use observer::{Account, Changes, Command, Cursor, Filter, Reply, Retention, State};
 use saga::{LogName, Timestamp};
 
@@ -112,4 +112,41 @@ fn to_begin_at_the_beginning_is_to_miss_nothing() {
         other => panic!("{other:?}"),
     };
     assert!(!is_cut(0, 0) && is_cut(0, 1));
+}
+
+#[test]
+fn an_answer_has_a_thousand_checkouts_at_most_however_many_are_asked_for() {
+    let mut told = Told::new(Retention::default());
+    for number in 0..1500 {
+        told.tell(Event::CheckoutCompleted(checkout(number, 1, told.now)));
+    }
+    match told.ask(Command::Checkouts { filter: Filter::default(), after: None, limit: u32::MAX }) {
+        Reply::Checkouts { entries, next } => assert_eq!((entries.len(), next.is_some()), (1000, true)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_last_fifty_things_that_operators_did_are_listed_the_last_one_first() {
+    let mut told = Told::new(Retention::default());
+    let remark = |text: String| text.parse().expect("a remark");
+    for number in 0..60 {
+        let (by, because) = (remark("b".repeat(400)), remark(format!("number {number}")));
+        told.tell(Event::Redelivered { service: Service::Payment, by, because });
+    }
+    let Reply::Acts(acts) = told.ask(Command::Acts) else { panic!("of another kind") };
+    let said: Vec<_> = acts.iter().map(|act| act.because.to_string()).collect();
+    let expected: Vec<_> = (10..60).rev().map(|number| format!("number {number}")).collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_is_heard_of_a_checkout_after_its_decision_does_not_open_it_again() {
+    let mut told = Told::new(Retention::default());
+    let station = Station { partition: 0, is_last: true };
+    told.tell(Event::StockWithdrawn(checkout(1, 1, told.now), station));
+    for number in 100..1300 {
+        told.tell(Event::CheckoutCompleted(checkout(number, 2, told.now)));
+    }
+    assert_eq!(told.span().undecided, 0);
 }
