@@ -112,6 +112,10 @@ impl Participant for Observer {
         }
     }
 
+    fn may_ask(_: &str, _: &Command) -> bool {
+        false
+    }
+
     fn repeatability(command: &Command) -> Repeatability {
         match command {
             Command::CountFrom { .. } | Command::Redelivered { .. } => Repeatability::Once,

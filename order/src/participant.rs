@@ -299,6 +299,10 @@ impl Participant for Orders {
         }
     }
 
+    fn may_ask(_: &str, _: &Command) -> bool {
+        false
+    }
+
     fn repeatability(command: &Command) -> Repeatability {
         match command {
             Command::Find { .. } => Repeatability::Safe,

@@ -172,6 +172,11 @@ impl Participant for Payment {
         }
     }
 
+    /// Order and the observer read.
+    fn may_ask(_: &str, command: &Command) -> bool {
+        matches!(Self::repeatability(command), Repeatability::Safe)
+    }
+
     fn repeatability(command: &Command) -> Repeatability {
         match command {
             Command::Find { .. } | Command::Exists { .. } | Command::Count => Repeatability::Safe,

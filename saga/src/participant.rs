@@ -214,6 +214,12 @@ pub trait Participant: Send + Sync + Sized + 'static {
         let _ = (event, origin);
     }
 
+    /// Whether a process of another service may ask this. Replicas of this service may ask everything: clients ask any of them.
+    fn may_ask(service: &str, command: &Self::Command) -> bool {
+        let _ = (service, command);
+        true
+    }
+
     /// Whether a command may be carried out again. A request that was sent to another replica and got no answer is asked
     /// again: as it is where that does no harm, under a key of the engine's own where it would.
     fn repeatability(command: &Self::Command) -> Repeatability {

@@ -26,6 +26,7 @@ mod fitness;
 mod ownership;
 mod peer;
 mod router;
+mod secret;
 mod server;
 mod transport;
 mod wire;
@@ -42,6 +43,7 @@ use std::{
 
 use tokio::task::{JoinError, JoinSet};
 
+pub use self::secret::Secrets;
 pub use self::transport::{BoxStream, Listen, Reaching, Stream, Tcp, Transport};
 use self::{
     bonds::Bonds,
@@ -96,6 +98,8 @@ pub struct Node<P: Participant, S> {
     transport: Arc<dyn Transport>,
     me: Member,
     bonds: Arc<Bonds>,
+    /// What peers have to know, if anything.
+    secrets: Option<Secrets>,
     /// In the order in which they were said.
     peers: Vec<(&'static str, Declared<P::Event>)>,
 }
@@ -115,7 +119,19 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
         }
         let strangers = service.metrics.strangers(P::NAME);
         let bonds = Arc::new(Bonds::new(P::NAME.into(), &service.store, strangers));
-        Self { service, transport, me, bonds, peers: Vec::new() }
+        Self { service, transport, me, bonds, secrets: None, peers: Vec::new() }
+    }
+
+    /// Lets in and believes only processes that show that they know the secret, which this one shows them as well. To be said
+    /// before the peers are.
+    ///
+    /// # Panics
+    /// When a peer was said before.
+    #[must_use]
+    pub fn guarded_by(mut self, secrets: Secrets) -> Self {
+        assert!(self.peers.is_empty(), "a peer that was said before would not be asked for the secret");
+        self.secrets = Some(secrets);
+        self
     }
 
     /// Where to send this service's requests, whichever replica owns their partitions.
@@ -148,6 +164,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
             service: P::NAME.into(),
             partitions: self.handle().partitions(),
             address: self.me.address.clone(),
+            secrets: self.secrets.clone(),
         };
         let (transport, bonds) = (Arc::clone(&self.transport), Arc::clone(&self.bonds));
         Arc::new(Peer::new(service.into(), partitions, own, transport, bonds))
@@ -254,6 +271,7 @@ impl<P: Participant<Command: Codec>, S: Store + Clone> Node<P, S> {
             store: self.service.store.clone(),
             ownership: Arc::clone(&ownership),
             bonds: self.bonds,
+            secrets: self.secrets,
             statuses,
             exports,
             peers,

@@ -4,6 +4,7 @@ mod any_store;
 mod ask;
 mod check_data;
 mod check_database;
+mod make_secret;
 #[cfg(any(test, not(feature = "tools")))]
 mod missing;
 mod packaging;
@@ -97,6 +98,7 @@ enum Command {
     CheckDatabase(Box<check_database::CheckDatabase>),
     CheckData(check_data::CheckData),
     Repair(Box<repair::Repair>),
+    Secret(make_secret::MakeSecret),
     #[command(hide = true)]
     Completions(packaging::Completions),
     #[command(hide = true)]
@@ -142,6 +144,7 @@ fn main() -> ExitCode {
         },
         Command::CheckData(check) => check.run(),
         Command::Repair(repair) => finished(run("repair", 1, repair.run())),
+        Command::Secret(secret) => finished(Ok(secret.run())),
         Command::Completions(completions) => finished(Ok(completions.run(&Cli::command()))),
         Command::Manual(manual) => finished(Ok(manual.run(Cli::command()))),
     }
@@ -164,7 +167,7 @@ fn serve_shop(shop: Shop) -> io::Result<Result<(), serve::Error>> {
 
 fn serve_replica(role: Role, options: ReplicaOptions) -> io::Result<Result<(), serve::Error>> {
     let threads = threads("service", options.serve.threads())?;
-    let ended = threads.block_on(serve::live(async |stop| serve::run(role, options, stop).await));
+    let ended = threads.block_on(serve::live(async |stop| Box::pin(serve::run(role, options, stop)).await));
     threads.shutdown_background();
     Ok(ended)
 }

@@ -214,6 +214,11 @@ impl Participant for Stock {
         }
     }
 
+    /// Order and the observer read.
+    fn may_ask(_: &str, command: &Command) -> bool {
+        matches!(Self::repeatability(command), Repeatability::Safe)
+    }
+
     fn repeatability(command: &Command) -> Repeatability {
         match command {
             Command::Find { .. } | Command::Price { .. } | Command::Count => Repeatability::Safe,

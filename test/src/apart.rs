@@ -2,7 +2,9 @@
 //! does without another is tried by freezing that one.
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -22,12 +24,26 @@ pub struct Part {
     public: u16,
     internal: u16,
     operators: u16,
+    arguments: Vec<String>,
+    log: PathBuf,
     process: Option<Process>,
 }
 
 impl Part {
     fn new() -> Self {
-        Self { public: free_port(), internal: free_port(), operators: free_port(), process: None }
+        let [public, internal, operators] = [(); 3].map(|()| free_port());
+        Self { public, internal, operators, arguments: Vec::new(), log: PathBuf::new(), process: None }
+    }
+
+    fn start(&mut self) {
+        let mut command = Command::new(binary::path());
+        command.args(&self.arguments);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("SAGAMART_") {
+                command.env_remove(name);
+            }
+        }
+        self.process = Some(Process::start(command, &self.log));
     }
 
     /// A client of its public routes.
@@ -109,26 +125,40 @@ impl Apart {
             ("observe", peers(&[order, stock, payment])),
         ];
         let directory = apart.directory.path().to_owned();
+        fs::write(apart.secret(), "the secret of these processes\n").expect("a file can be written");
+        let secret = apart.secret().display().to_string();
         let parts = [&mut apart.order, &mut apart.stock, &mut apart.payment, &mut apart.observer];
         for (part, (name, peers)) in parts.into_iter().zip(arguments) {
-            let mut command = Command::new(binary::path());
-            command.args([name, "--store", "memory:"]).args(peers);
-            command.args(["--checkout-timeout", &checkout_timeout_seconds.to_string()]);
-            command.args(["--partitions", &partitions.to_string()]);
+            let (timeout, partitions) = (checkout_timeout_seconds.to_string(), partitions.to_string());
+            let mut arguments = [name, "--store", "memory:", "--peer-secret-file", &secret].map(str::to_owned).to_vec();
+            arguments.extend(["--checkout-timeout", &timeout, "--partitions", &partitions].map(str::to_owned));
+            arguments.extend(peers);
             for (option, port) in
                 [("--listen", part.public), ("--internal-listen", part.internal), ("--admin-listen", part.operators)]
             {
-                command.args([option, &format!("127.0.0.1:{port}")]);
+                arguments.extend([option.to_owned(), format!("127.0.0.1:{port}")]);
             }
-            for (name, _) in std::env::vars_os() {
-                if name.to_string_lossy().starts_with("SAGAMART_") {
-                    command.env_remove(name);
-                }
-            }
-            part.process = Some(Process::start(command, &directory.join(format!("{name}.log"))));
+            (part.arguments, part.log) = (arguments, directory.join(format!("{name}.log")));
+            part.start();
         }
         apart.ready().await;
         apart
+    }
+
+    /// Kills the observer, starts another, whose history is empty, and waits until all of it is ready.
+    ///
+    /// # Panics
+    /// It is not in time.
+    pub async fn restart_observer(&mut self) {
+        self.observer.process = None;
+        self.observer.start();
+        self.ready().await;
+    }
+
+    /// The file with the secret that they have to show each other.
+    #[must_use]
+    pub fn secret(&self) -> PathBuf {
+        self.directory.path().join("secret")
     }
 
     /// Waits until all of it is ready.

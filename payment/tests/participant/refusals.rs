@@ -4,7 +4,7 @@ use contract::{
     Amount, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, Station, UserId,
 };
 use payment::{Command, Payment, Reply};
-use saga::{Input, Outcome, RequestId, Solo, Timestamp};
+use saga::{Input, Outcome, Participant, RequestId, Solo, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -87,5 +87,21 @@ fn no_refusal_leaves_anything_to_commit() {
         let expired = payment.step(Input::Expired { request: RequestId(request), command }, NOW);
         check(&expired, &format!("the patience for {command:?}"), "busy");
         assert_eq!(payment.step(Input::Expired { request: RequestId(request), command }, NOW).written, 0);
+    }
+}
+
+#[test]
+fn other_services_may_read_and_change_nothing() {
+    let (user, some) = (user(1), amount(1));
+    for (command, is_allowed) in [
+        (Command::Find { user: user.clone() }, true),
+        (Command::Exists { user: user.clone() }, true),
+        (Command::Count, true),
+        (Command::Create { user: user.clone() }, false),
+        (Command::Initialise { users: vec![user.clone()], credit: some }, false),
+        (Command::AddFunds { user: user.clone(), amount: some }, false),
+        (Command::Pay { user, amount: some }, false),
+    ] {
+        assert_eq!(Payment::may_ask("order", &command), is_allowed, "{command:?}");
     }
 }

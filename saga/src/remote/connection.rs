@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     remote::{
+        secret::{self, Side},
         transport::BoxStream,
         wire::{self, Message, Messages},
     },
@@ -33,6 +34,9 @@ pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// To connect and be welcomed.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+const NO_SECRET: &str = "it asks for the secret of the shop, and this process has none";
+const UNPROVEN: &str = "it does not show that it knows the secret of the shop";
 
 /// No answer came: the connection is gone. What was asked may or may not have been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,22 +80,42 @@ pub(crate) struct Opened {
 }
 
 impl Connection {
-    /// Says hello over a new stream. Also answers which data the other's are.
+    /// Says hello over a new stream, and where there are secrets, each side shows the other that it knows one. Also answers which
+    /// data the other's are.
     ///
     /// # Errors
-    /// When the other refuses, and says why, or does not answer in time.
+    /// When the other refuses, and says why, does not know a secret, or does not answer in time.
     pub(crate) async fn open(
         stream: impl Future<Output = io::Result<BoxStream>>,
         hello: &Message,
+        secrets: Option<&[Vec<u8>]>,
     ) -> io::Result<(Self, Opened, Identity)> {
+        let refused = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
         let opening = async {
             let (reader, mut writer) = split(stream.await?);
-            wire::write(&mut writer, hello).await?;
+            let greeting = wire::write(&mut writer, hello).await?;
             let mut messages = Messages::new(reader);
-            match messages.next().await? {
-                Message::Welcome { address, data } => Ok((address, Identity::from_bits(data), messages, writer)),
-                Message::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
-                _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting")),
+            let mut is_proven = secrets.is_none();
+            loop {
+                match messages.next().await? {
+                    Message::Challenge { nonce, proof } => {
+                        let secrets = secrets.ok_or_else(|| refused(NO_SECRET.to_owned()))?;
+                        if is_proven || !secret::is_proven(secrets, Side::Called, &greeting, &nonce, &proof) {
+                            return Err(refused(UNPROVEN.to_owned()));
+                        }
+                        is_proven = true;
+                        let proof = secret::prove(secrets, Side::Caller, &greeting, &nonce);
+                        wire::write(&mut writer, &Message::Proof { proof }).await?;
+                    }
+                    Message::Welcome { address, data } if is_proven => {
+                        return Ok((address, Identity::from_bits(data), messages, writer));
+                    }
+                    Message::Welcome { .. } => return Err(refused(UNPROVEN.to_owned())),
+                    Message::Refused { reason } => return Err(refused(reason)),
+                    _ => {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "an answer that is none to a greeting"));
+                    }
+                }
             }
         };
         let (address, data, messages, writer) =

@@ -28,6 +28,7 @@ use crate::{
         bonds::{Bonds, Strange},
         connection::{Connection, Opened},
         or_panic,
+        secret::{Secrets, nonce, unreadable},
         transport::Transport,
         wire::{Message, Places, VERSION},
     },
@@ -53,6 +54,8 @@ pub(crate) struct Caller {
     pub(crate) partitions: Partition,
     /// Where it is to be reached.
     pub(crate) address: String,
+    /// What it shows that it knows, and wants to be shown.
+    pub(crate) secrets: Option<Secrets>,
 }
 
 /// One other service.
@@ -337,8 +340,11 @@ impl Peer {
             data: self.bonds.own.to_bits(),
             wanted_data: known.map(Identity::to_bits),
             address: Some(self.own.address.clone()),
+            nonce: self.own.secrets.is_some().then(nonce).transpose()?,
         };
-        let (connection, opened, data) = Connection::open(self.transport.connect(address), &hello).await?;
+        let secrets = self.own.secrets.as_ref().map(Secrets::read).transpose().map_err(unreadable)?;
+        let (connection, opened, data) =
+            Connection::open(self.transport.connect(address), &hello, secrets.as_deref()).await?;
         self.bonds.meet(&self.service, data).await.map_err(|strange| match strange {
             Strange::Data(reason) => io::Error::new(io::ErrorKind::PermissionDenied, reason),
             Strange::Store(error) => io::Error::other(error),

@@ -28,6 +28,7 @@ use crate::{
         or_panic,
         ownership::Ownership,
         peer::Peer,
+        secret::{self, Secrets, Side},
         transport::{BoxStream, Listen},
         wire::{self, Ack, Asked, Entry, Message, Messages, Places, Told},
     },
@@ -62,6 +63,8 @@ pub(crate) struct Server<P: Participant, S> {
     pub(crate) store: S,
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) bonds: Arc<Bonds>,
+    /// What callers have to know, if anything.
+    pub(crate) secrets: Option<Secrets>,
     pub(crate) statuses: Vec<Arc<Status>>,
     /// By the name of the consuming service.
     pub(crate) exports: BTreeMap<Arc<str>, Exports<P::Event>>,
@@ -96,12 +99,22 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
     async fn greet(self: Arc<Self>, stream: BoxStream) {
         let (reader, mut writer) = split(stream);
         let mut messages = Messages::new(reader);
-        let Ok(Ok(hello)) = timeout(HELLO_MAX, messages.next()).await else { return };
+        let Ok(Ok((hello, greeting))) = timeout(HELLO_MAX, messages.greeting()).await else { return };
         if self.ownership.is_leaving() {
             // Whoever comes now would take this replica for one that stays.
             return;
         }
-        let caller = match self.judge(&hello).await {
+        let judged = match timeout(HELLO_MAX, self.challenge(&hello, &greeting, &mut messages, &mut writer)).await {
+            // Nothing is said to who has not shown who it is, not even what would be wrong with it.
+            Ok(Ok(())) => self.judge(&hello).await,
+            Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(error.to_string()),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection ended before its caller had shown who it is");
+                return;
+            }
+            Err(_) => return,
+        };
+        let caller = match judged {
             Ok(caller) => caller,
             Err(reason) => {
                 if let Some(times) = self.refrain.say(&reason) {
@@ -141,6 +154,40 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
         }
     }
 
+    /// Has the caller show that it knows the secret, where there is one, and shows it that this one does.
+    ///
+    /// # Errors
+    /// Why it is not let in (`PermissionDenied`), or how the connection failed.
+    async fn challenge(
+        &self,
+        hello: &Message,
+        greeting: &[u8],
+        messages: &mut Messages<impl tokio::io::AsyncRead + Unpin>,
+        writer: &mut (impl tokio::io::AsyncWrite + Unpin),
+    ) -> io::Result<()> {
+        let refused = |reason: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        let Some(secrets) = &self.secrets else { return Ok(()) };
+        let secrets = match secrets.read() {
+            Ok(secrets) => secrets,
+            Err(error) => return refused(&secret::unreadable(error).to_string()),
+        };
+        let Message::Hello { nonce: Some(nonce), .. } = hello else {
+            return refused("it does not show that it knows the secret of the shop, which this one asks for");
+        };
+        if nonce.len() != secret::BYTES {
+            return refused("its greeting has no random number");
+        }
+        let nonce = secret::nonce()?;
+        let proof = secret::prove(&secrets, Side::Called, greeting, &nonce);
+        wire::write(writer, &Message::Challenge { nonce: nonce.clone(), proof }).await?;
+        match messages.greeting().await? {
+            (Message::Proof { proof }, _) if secret::is_proven(&secrets, Side::Caller, greeting, &nonce, &proof) => {
+                Ok(())
+            }
+            _ => refused("it does not know the secret of the shop"),
+        }
+    }
+
     /// Whether a caller and this service are of the same market.
     async fn judge(&self, hello: &Message) -> Result<Arc<str>, String> {
         let Message::Hello { version, service, partitions, wanted, wanted_partitions, data, wanted_data, .. } = hello
@@ -148,6 +195,9 @@ impl<P: Participant<Command: Codec>, S: Store> Server<P, S> {
             return Err("the first message is no greeting".to_owned());
         };
         let own = self.handle.partitions();
+        if service.len() > wire::NAME_BYTES_MAX || wanted.len() > wire::NAME_BYTES_MAX {
+            return Err("the name of a service is too long".to_owned());
+        }
         if *version != wire::VERSION {
             return Err(format!("{service} speaks version {version} of the protocol, this one {}", wire::VERSION));
         }
@@ -216,9 +266,10 @@ impl<P: Participant<Command: Codec>, S: Store> Visit<P, S> {
     fn take(&self, message: Message, running: &mut JoinSet<()>) {
         match message {
             Message::Call { number, asked } => {
-                let (handle, outgoing) = (self.server.handle.clone(), self.outgoing.clone());
+                let (server, caller, outgoing) =
+                    (Arc::clone(&self.server), Arc::clone(&self.caller), self.outgoing.clone());
                 running.spawn(async move {
-                    let told = carry_out(&handle, asked).await;
+                    let told = server.carry_out(&caller, asked).await;
                     // The caller may be gone.
                     drop(outgoing.send(Message::Answer { number, told }).await);
                 });
@@ -313,29 +364,40 @@ impl<P: Participant, S: Store> Server<P, S> {
     }
 }
 
-async fn carry_out<P: Participant<Command: Codec>>(handle: &Handle<P>, asked: Asked) -> Told {
-    let Asked { partition, command, key, patience_ms } = asked;
-    let key = key.map(|key| IdempotencyKey {
-        key: key.key.into(),
-        fingerprint: key.fingerprint,
-        retention: key.retention_ms.map(Duration::from_millis),
-    });
-    let ask = match command.map(|command| P::Command::decode_from(&command)) {
-        None => Ask::Claim,
-        Some(Ok(command)) => Ask::Command(Arc::new(command)),
-        Some(Err(error)) => {
-            tracing::error!(%error, "a command of another process cannot be read");
-            return CallError::Unavailable.into();
+impl<P: Participant<Command: Codec>, S> Server<P, S> {
+    async fn carry_out(&self, caller: &str, asked: Asked) -> Told {
+        let Asked { partition, command, key, patience_ms } = asked;
+        let key = key.map(|key| IdempotencyKey {
+            key: key.key.into(),
+            fingerprint: key.fingerprint,
+            retention: key.retention_ms.map(Duration::from_millis),
+        });
+        let is_sibling = *caller == *self.service;
+        let ask = match command.map(|command| P::Command::decode_from(&command)) {
+            Some(Ok(command)) if is_sibling || P::may_ask(caller, &command) => Ask::Command(Arc::new(command)),
+            // The key of a request of which the caller has lost the answer.
+            None => Ask::Claim,
+            Some(Ok(_)) => {
+                let reason = "it is no business of that service";
+                if let Some(times) = self.refrain.say(&format!("{caller}: {reason}")) {
+                    tracing::error!(service = %self.service, %caller, partition, times, "a request is refused: {reason}");
+                }
+                return CallError::Unavailable.into();
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "a command of another process cannot be read");
+                return CallError::Unavailable.into();
+            }
+        };
+        let options = CallOptions { key, patience: patience_ms.map(Duration::from_millis) };
+        match self.handle.ask_here(partition, ask, options).await {
+            Ok(Some(Replied { reply, is_replayed })) => {
+                let mut bytes = Vec::new();
+                reply.encode_to(&mut bytes);
+                Told::Reply { reply: bytes, is_replayed }
+            }
+            Ok(None) => Told::Noted,
+            Err(error) => error.into(),
         }
-    };
-    let options = CallOptions { key, patience: patience_ms.map(Duration::from_millis) };
-    match handle.ask_here(partition, ask, options).await {
-        Ok(Some(Replied { reply, is_replayed })) => {
-            let mut bytes = Vec::new();
-            reply.encode_to(&mut bytes);
-            Told::Reply { reply: bytes, is_replayed }
-        }
-        Ok(None) => Told::Noted,
-        Err(error) => error.into(),
     }
 }

@@ -3,6 +3,8 @@
 //! ```text
 //!  client                                   server
 //!    Hello ───────────────────────────────▶
+//!    ◀─────────────────────────── Challenge   where there is a secret (`secret`)
+//!    Proof ───────────────────────────────▶
 //!    ◀──────────────── Welcome, or Refused
 //!    ◀────────────────────────────── Places   whenever partitions move, and after each Pong: it may have been lost
 //!    Call, ReadLog ────────────────────────▶
@@ -30,6 +32,12 @@ pub(crate) const VERSION: u64 = 3;
 
 /// The longest message: a bulk command of some thousand records, or a read of a log, with room to spare.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The longest message before a caller was let in.
+const GREETING_BYTES_MAX: usize = 1024;
+
+/// The longest name of a service in a greeting.
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 
 /// Messages written in one go.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -153,6 +161,9 @@ pub(crate) enum Message {
         /// Where the caller says it is to be reached: who consumes its logs may not have found it yet.
         #[n(7)]
         address: Option<String>,
+        /// The caller's random number, if the two are to show each other that they know a secret.
+        #[cbor(n(8), with = "minicbor::bytes")]
+        nonce: Option<Vec<u8>>,
     },
     #[n(1)]
     Welcome {
@@ -260,6 +271,20 @@ pub(crate) enum Message {
     Ping,
     #[n(14)]
     Pong,
+    /// The called side's random number, and its proof.
+    #[n(15)]
+    Challenge {
+        #[cbor(n(0), with = "minicbor::bytes")]
+        nonce: Vec<u8>,
+        #[cbor(n(1), with = "minicbor::bytes")]
+        proof: Vec<u8>,
+    },
+    /// The caller's.
+    #[n(16)]
+    Proof {
+        #[cbor(n(0), with = "minicbor::bytes")]
+        proof: Vec<u8>,
+    },
 }
 
 /// How far a consumer partition has durably consumed a log.
@@ -286,17 +311,22 @@ fn encode(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
-/// Takes a message off the front of what was received. `None`: not all of it is there.
-fn decode(received: &mut BytesMut) -> io::Result<Option<Message>> {
+/// Takes a frame off the front of what was received, and its body. `None`: not all of it is there.
+fn take(received: &mut BytesMut, bytes_max: usize) -> io::Result<Option<BytesMut>> {
     let Some(head) = received.first_chunk::<4>() else { return Ok(None) };
     let length = usize::try_from(u32::from_be_bytes(*head)).unwrap_or(usize::MAX);
-    if length > MESSAGE_BYTES_MAX {
+    if length > bytes_max {
         return Err(invalid(format!("a message of {length} bytes")));
     }
-    let Some(body) = received.get(4..4 + length) else { return Ok(None) };
-    let message = minicbor::decode(body).map_err(|error| invalid(error.to_string()))?;
-    received.advance(4 + length);
-    Ok(Some(message))
+    if received.len() < 4 + length {
+        return Ok(None);
+    }
+    received.advance(4);
+    Ok(Some(received.split_to(length)))
+}
+
+fn decode(body: &[u8]) -> io::Result<Message> {
+    minicbor::decode(body).map_err(|error| invalid(error.to_string()))
 }
 
 fn invalid(reason: String) -> io::Error {
@@ -320,9 +350,22 @@ impl<R: AsyncRead + Unpin> Messages<R> {
     /// # Errors
     /// When the stream ends or fails, or what it says makes no sense.
     pub(crate) async fn next(&mut self) -> io::Result<Message> {
+        decode(&self.frame(MESSAGE_BYTES_MAX).await?)
+    }
+
+    /// The same for who has not shown yet who it is, and may not have much said. Also answers what it said in bytes.
+    ///
+    /// # Errors
+    /// As of [`Self::next`], and when the message is longer than any greeting.
+    pub(crate) async fn greeting(&mut self) -> io::Result<(Message, BytesMut)> {
+        let body = self.frame(GREETING_BYTES_MAX).await?;
+        Ok((decode(&body)?, body))
+    }
+
+    async fn frame(&mut self, bytes_max: usize) -> io::Result<BytesMut> {
         loop {
-            if let Some(message) = decode(&mut self.received)? {
-                return Ok(message);
+            if let Some(body) = take(&mut self.received, bytes_max)? {
+                return Ok(body);
             }
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -331,12 +374,13 @@ impl<R: AsyncRead + Unpin> Messages<R> {
     }
 }
 
-/// Writes a message at once.
-pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &Message) -> io::Result<()> {
+/// Writes a message at once, and answers what it is in bytes.
+pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &Message) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     encode(message, &mut bytes);
     stream.write_all(&bytes).await?;
-    stream.flush().await
+    stream.flush().await?;
+    Ok(bytes.split_off(4))
 }
 
 /// Writes what is queued, as much at a time as there is, until the queue is closed or the stream fails.
@@ -385,9 +429,11 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for bytes in [&[0, 0, 0, 1, 0xff][..], &[0xff, 0xff, 0xff, 0xff][..]] {
-            assert!(decode(&mut BytesMut::from(bytes)).is_err());
+        assert!(decode(&[0xff]).is_err());
+        let taken = |bytes: &[u8]| take(&mut BytesMut::from(bytes), GREETING_BYTES_MAX);
+        for bytes in [&[0xff, 0xff, 0xff, 0xff][..], &[0, 0, 4, 1]] {
+            assert!(taken(bytes).is_err(), "{bytes:?}");
         }
-        assert!(matches!(decode(&mut BytesMut::from(&[0, 0, 1][..])), Ok(None)));
+        assert!(matches!(taken(&[0, 0, 1]), Ok(None)) && matches!(taken(&[0, 0, 4, 0]), Ok(None)));
     }
 }

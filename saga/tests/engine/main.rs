@@ -39,6 +39,8 @@ mod requests;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod stops;
 #[cfg(test)]
 mod wrapped;

@@ -10,7 +10,7 @@ use std::{
 use clap::{Arg, Args, builder::ArgPredicate, value_parser};
 use contract::Service;
 use order::Sampling;
-use saga::{Partition, Settings};
+use saga::{Partition, Settings, remote::Secrets};
 use tokio::net::lookup_host;
 use web::Browsers;
 
@@ -303,6 +303,11 @@ pub(crate) struct ReplicaOptions {
     #[arg(long = "peer", value_name = "SERVICE=HOST:PORT", value_delimiter = ',', env = "SAGAMART_PEERS")]
     peers: Vec<PeerAddress>,
 
+    /// A file with the secret of the shop (`sagamart secret` makes one): the other services and replicas have to show that they know it,
+    /// and are shown. Each line is one: all are believed, the first is shown, and they are read again for every connection
+    #[arg(long, value_name = "FILE", env = "SAGAMART_PEER_SECRET_FILE")]
+    peer_secret_file: Option<PathBuf>,
+
     #[arg(long, hide = true, value_delimiter = ',', env = "SAGAMART_PEER_ORDER")]
     peer_order: Vec<String>,
 
@@ -354,6 +359,17 @@ impl ReplicaOptions {
         let of_service = self.peers.iter().filter(|peer| peer.service == service).map(|peer| &peer.address);
         // What is empty is not there: manifests like to set everything.
         of_service.chain(alone).filter(|address| !address.is_empty()).cloned().collect()
+    }
+
+    /// What other processes have to know, if anything.
+    pub(crate) fn secrets(&self) -> Result<Option<Secrets>, Error> {
+        // What is empty is not there: manifests like to set everything.
+        let Some(path) = self.peer_secret_file.clone().filter(|path| !path.as_os_str().is_empty()) else {
+            return Ok(None);
+        };
+        let secrets = Secrets::in_file(path.clone());
+        let unusable = |error| Error::Options(format!("--peer-secret-file {}: {error}", path.display()));
+        secrets.read().map(|_| Some(secrets)).map_err(unusable)
     }
 
     /// Where others reach `internal`, the address that is listened on.

@@ -9,7 +9,7 @@ use order::Orders;
 use payment::{Payment, PaymentQueries};
 use saga::{
     Halt, Handle, Member, Metrics, Participant,
-    remote::{Node, RunningNode, Tcp},
+    remote::{Node, RunningNode, Secrets, Tcp},
 };
 use stock::{Stock, StockQueries};
 use store_redis::{OpenError as RedisError, Options as RedisOptions, RedisStore};
@@ -41,6 +41,7 @@ use super::{
 struct Replica {
     role: Role,
     options: ReplicaOptions,
+    secrets: Option<Secrets>,
     host: Host,
     internal: TcpListener,
     admin: Option<TcpListener>,
@@ -56,6 +57,13 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
         Some(address) => Some(address.listen("--admin-listen").await?),
         None => None,
     };
+    let secrets = options.secrets()?;
+    if secrets.is_none() && !internal.local_addr()?.ip().is_loopback() {
+        tracing::warn!(
+            "whoever reaches the internal address can change everything in this shop: give all of its processes a secret with \
+             --peer-secret-file"
+        );
+    }
     let health = host.store.clone();
     let opening = async {
         let address = options.advertised(internal.local_addr()?).await?;
@@ -67,7 +75,7 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     let Some(opened) = stop.or(opening).await else { return Ok(()) };
     let (me, store) = opened?;
     let (name, partitions) = (role.name(), role.partitions(options.partitions()));
-    let replica = Replica { role, options, host, internal, admin, me };
+    let replica = Replica { role, options, secrets, host, internal, admin, me };
     let served = match &store {
         OpenStore::Memory(database) => {
             health.told_by(|| None);
@@ -193,7 +201,11 @@ impl Replica {
     }
 
     fn node<P: Participant<Command: saga::Codec>>(&self, service: saga::Service<P, AnyStore>) -> Node<P, AnyStore> {
-        Node::new(service, self.me.clone(), Arc::new(Tcp))
+        let node = Node::new(service, self.me.clone(), Arc::new(Tcp));
+        match &self.secrets {
+            Some(secrets) => node.guarded_by(secrets.clone()),
+            None => node,
+        }
     }
 
     /// Says where another service is, whichever of the two consumes the other's events.
@@ -218,7 +230,7 @@ impl Replica {
         (operated, notes): (OpenApiRouter, Notes),
         members: AnyStore,
     ) -> Result<(), Error> {
-        let Self { role, options, host, internal, admin, me } = self;
+        let Self { role, options, host, internal, admin, me, .. } = self;
         let service = role.name();
         let node = node.start(Box::new(internal), members)?;
         let (health, store) = (node.health(), host.store.clone());

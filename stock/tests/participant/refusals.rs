@@ -1,7 +1,7 @@
 //! A refusal changes nothing, so it leaves nothing to commit.
 
 use contract::{Amount, Checkout, CheckoutData, CheckoutId, Event, Id, ItemId, Line, OrderId, Quantity, UserId};
-use saga::{Input, Outcome, RequestId, Solo, Timestamp};
+use saga::{Input, Outcome, Participant, RequestId, Solo, Timestamp};
 use stock::{Command, Reply, Stock};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -85,5 +85,21 @@ fn no_refusal_leaves_anything_to_commit() {
         let expired = stock.step(Input::Expired { request: RequestId(request), command }, NOW);
         check(&expired, &format!("the patience for {command:?}"), "busy");
         assert_eq!(stock.step(Input::Expired { request: RequestId(request), command }, NOW).written, 0);
+    }
+}
+
+#[test]
+fn other_services_may_read_and_change_nothing() {
+    let (item, some) = (item(1), amount(1));
+    for (command, is_allowed) in [
+        (Command::Find { item: item.clone() }, true),
+        (Command::Price { item: item.clone() }, true),
+        (Command::Count, true),
+        (Command::Create { item: item.clone(), price: some }, false),
+        (Command::Initialise { items: vec![item.clone()], stock: some, price: some }, false),
+        (Command::Add { item: item.clone(), amount: some }, false),
+        (Command::Subtract { item, amount: some }, false),
+    ] {
+        assert_eq!(Stock::may_ask("order", &command), is_allowed, "{command:?}");
     }
 }

@@ -23,6 +23,7 @@ mod operators;
 mod origins;
 mod packaging;
 mod page;
+mod peer_secret;
 mod proof;
 mod readme;
 mod reads;

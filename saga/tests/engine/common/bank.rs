@@ -429,6 +429,11 @@ impl Participant for Bank {
     type Reply = Reply;
     type Event = Event;
 
+    /// The vault is the bank's alone.
+    fn may_ask(_: &str, command: &Command) -> bool {
+        !matches!(command, Command::Deposit { account, .. } if account == "vault")
+    }
+
     fn repeatability(command: &Command) -> Repeatability {
         match command {
             Command::Balance { .. } => Repeatability::Safe,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use saga::{
-    Handle, Member, Metrics, Service,
-    remote::{Node, RunningNode},
+    Codec, Handle, Member, Metrics, Participant, Service, Store,
+    remote::{Node, RunningNode, Secrets},
 };
 use store_memory::{MemoryDatabase, Persistence::Immediate};
 
@@ -18,6 +18,8 @@ pub(crate) struct Country {
     pub(crate) network: Network,
     pub(crate) bank: MemoryDatabase,
     pub(crate) clerk: MemoryDatabase,
+    /// What replicas that are started now have to know.
+    pub(crate) secrets: Option<Secrets>,
 }
 
 /// One replica.
@@ -29,7 +31,12 @@ pub(crate) struct Branch<H> {
 
 impl Country {
     pub(crate) fn new() -> Self {
-        Self { network: Network::default(), bank: database(Immediate, true), clerk: database(Immediate, true) }
+        Self {
+            network: Network::default(),
+            bank: database(Immediate, true),
+            clerk: database(Immediate, true),
+            secrets: None,
+        }
     }
 
     pub(crate) fn hosts(service: &str) -> Vec<String> {
@@ -40,10 +47,18 @@ impl Country {
         Member { id, address: address.to_owned(), is_fit: false }
     }
 
+    fn node<P: Participant<Command: Codec>, S: Store + Clone>(&self, service: Service<P, S>, me: Member) -> Node<P, S> {
+        let node = Node::new(service, me, Arc::new(self.network.clone()));
+        match &self.secrets {
+            Some(secrets) => node.guarded_by(secrets.clone()),
+            None => node,
+        }
+    }
+
     pub(crate) async fn bank(&self, number: u64) -> Branch<Handle<Bank>> {
         let (address, store, metrics) = (format!("bank-{number}"), self.bank.open("bank"), Metrics::default());
         let service = Service::new(Bank, store.clone(), PARTITIONS, settings(), metrics.clone());
-        let mut node = Node::new(service, Self::member(&address, number), Arc::new(self.network.clone()));
+        let mut node = self.node(service, Self::member(&address, number));
         let _: Handle<Clerk> = node.peer(Self::hosts("clerk"), CLERK_PARTITIONS);
         let handle = node.handle();
         let node = node.start(self.network.listen(&address), store).expect("both are connected");
@@ -59,7 +74,7 @@ impl Country {
     pub(crate) async fn clerk_of(&self, number: u64, id: u64) -> Branch<Handle<Bank>> {
         let (address, store, metrics) = (format!("clerk-{number}"), self.clerk.open("clerk"), Metrics::default());
         let service = Service::new(Clerk, store.clone(), CLERK_PARTITIONS, settings(), metrics.clone());
-        let mut node = Node::new(service, Self::member(&address, id), Arc::new(self.network.clone()));
+        let mut node = self.node(service, Self::member(&address, id));
         let handle = node.peer(Self::hosts("bank"), PARTITIONS);
         let node = node.start(self.network.listen(&address), store).expect("both are connected");
         Branch { handle, node, metrics }
