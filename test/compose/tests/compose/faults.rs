@@ -131,13 +131,15 @@ async fn nobody_notices_while_idle(project: &Project) {
     }
 }
 
-/// Every replica is stopped and started, and killed and started, while fifty users buy without pause.
+/// Every replica is stopped and started, and killed and started, while fifty users buy without pause; then one that keeps the history
+/// is killed, and its database, and the history has what was bought all the same.
 #[expect(clippy::print_stdout, reason = "what was done is worth seeing in a run that passes, too")]
 async fn nobody_notices_under_load(project: &Project) {
     // What the reads read.
     for path in ["/orders/batch_init/1/1/1/1", "/stock/batch_init/1/1/1", "/payment/batch_init/1/1"] {
         Shop::new(project.client()).succeed(path).await;
     }
+    let told_before = observer::completed(project).await;
     let crowd = Crowd::start(project).await;
     let watch = Watch::start(project);
     let mut faults = Vec::new();
@@ -150,11 +152,21 @@ async fn nobody_notices_under_load(project: &Project) {
             project.start(&container);
         }
     }
+    for service in ["observer-service-1", "observer-db"] {
+        let container = project.container(service);
+        faults.push((crowd.seconds(), format!("kill {service}")));
+        run(&mut command(&["kill", &container]));
+        sleep(DOWN).await;
+        project.start(&container);
+    }
     let bought = crowd.finish().await;
     println!("{} units sold while replicas were stopped and killed: {faults:.1?}", bought.units);
     assert!(bought.noticed.is_empty() && bought.units > 0, "of {faults:.1?} was noticed {:.1?}", bought.noticed);
     let misses = watch.stop().await;
     assert!(misses.is_empty(), "of {faults:.1?} reads noticed {misses:?}");
+    let told = observer::completed(project).await - told_before;
+    // And the one that was bought to see how far the history is.
+    assert_eq!(told, bought.units + 1, "what the history has of {} units", bought.units);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -82,6 +82,21 @@ async fn explains(project: &Project, number: usize, order: &str, words: &str) {
     }
 }
 
+/// How many checkouts were paid, as the history has it, up to one that is made now.
+///
+/// # Panics
+/// It missed something: the logs keep far more for it than any test here writes while it is away.
+pub(crate) async fn completed(project: &Project) -> u64 {
+    let shop = Shop::new(project.client());
+    let item = shop.item_with(1, 1).await;
+    let now = paid(&shop, &item).await;
+    explains(project, 1, &now, "decided: paid").await;
+    let span: Value = project.operators(1).get("/history").await.json();
+    let number = |name: &str| span.get(name).and_then(Value::as_u64).unwrap_or_else(|| panic!("{name}: {span}"));
+    assert_eq!(number("missed"), 0, "{span}");
+    number("completed")
+}
+
 /// Either replica explains what was bought through the gateway and what was refused.
 pub(crate) async fn what_was_checked_out_is_explained(project: &Project) {
     let shop = Shop::new(project.client());
