@@ -39,6 +39,7 @@ mod round;
 mod shrink;
 mod site;
 mod sums;
+mod task;
 mod trace;
 mod weather;
 mod world;
@@ -231,10 +232,11 @@ impl Simulation {
         let faults = climate.faults.keys().copied().collect();
         let world = Arc::new(World::new(self.seed, climate, keeps_story));
         for owner in Owner::all() {
-            tokio::spawn(weather::flush(Arc::clone(&world), owner));
+            task::spawn(&world, format!("the flusher of {owner}"), weather::flush(Arc::clone(&world), owner));
         }
         for replica in 0..world.replicas.len() {
-            tokio::spawn(replica::supervisor::supervise(Arc::clone(&world), replica));
+            let supervised = replica::supervisor::supervise(Arc::clone(&world), replica);
+            task::spawn(&world, format!("the supervisor of replica {replica}"), supervised);
         }
         let round = self.play_rounds(&world).await;
         let broken = world.broken().borrow().clone();

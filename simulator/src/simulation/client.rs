@@ -12,7 +12,8 @@ use saga::{CallError, CallOptions, Handle, IdempotencyKey, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
-    climate::FaultKind, connection::wait, desks::Desks, lock::lock, random::Random, replica::EPOCH_MS, world::World,
+    climate::FaultKind, connection::wait, desks::Desks, lock::lock, random::Random, replica::EPOCH_MS, task,
+    world::World,
 };
 use crate::{
     History, Service,
@@ -164,7 +165,7 @@ fn send(
     let is_unheard = random.in_thousand(world.rate(FaultKind::AnswersLost));
     let (answer, heard) = oneshot::channel();
     let (world, round, under_way) = (Arc::clone(world), Arc::clone(round), world.send_off());
-    tokio::spawn(async move {
+    task::spawn(&Arc::clone(&world), "a request on its way", async move {
         wait(there).await;
         let addressed = &world.replicas[replica];
         if is_lost || addressed.is_isolated() {

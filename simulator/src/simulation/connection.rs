@@ -13,7 +13,7 @@ use saga::{
 };
 use store_memory::{Kind, MemoryStore};
 
-use super::{climate::FaultKind, lock::lock, random::Random, replica::Cut, site::Owner, world::World};
+use super::{climate::FaultKind, lock::lock, random::Random, replica::Cut, site::Owner, task, world::World};
 
 /// How long a client of a store waits for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
@@ -144,7 +144,7 @@ impl Connection {
     /// A commit that its sender has given up reaches the store after all.
     fn apply_late(&self, partition: Partition, commit: Commit, delay: Duration) {
         let (copy, under_way) = (self.clone(), self.world.send_off());
-        tokio::spawn(async move {
+        task::spawn(&self.world, "a late commit", async move {
             wait(delay).await;
             match copy.clone().apply(partition, commit).await {
                 Ok(_) => copy.reach("late commit applied"),

@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use super::{
     Limits,
     client::{self, Round},
-    climate::FaultKind,
     connection::wait,
     inspect,
     lock::lock,
     observed,
     random::Random,
     replica::Replica,
+    task::watched,
     weather,
     world::World,
 };
@@ -88,15 +88,11 @@ async fn in_time(world: &World, what: &str, work: impl Future<Output = ()>) -> b
 /// Clients ask while faults strike; then nothing strikes any more, and all must be answered.
 async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, operations: usize, random: &mut Random) {
     world.set_stormy(true);
-    let mut weather = JoinSet::new();
-    for kind in FaultKind::ALL {
-        weather.spawn(weather::blow(Arc::clone(world), *kind, round.number));
-        weather.spawn(weather::blow_on_observer(Arc::clone(world), *kind, round.number));
-    }
+    let mut weather = weather::rise(world, round.number);
     let mut clients = JoinSet::new();
     for client in 0..world.climate.clients {
         let (world, round, limits) = (Arc::clone(world), Arc::clone(round), limits.clone());
-        clients.spawn(async move {
+        clients.spawn(watched(Arc::clone(&world), format!("client {client}"), async move {
             let mut operation = client;
             while operation < operations {
                 // Of its own, so that an operation that is left out changes little in the others.
@@ -107,7 +103,7 @@ async fn storm(world: &Arc<World>, limits: &Limits, round: &Arc<Round>, operatio
                 }
                 operation += world.climate.clients;
             }
-        });
+        }));
     }
     let length = random.wait(6000);
     let mut all_done = std::pin::pin!(async { while clients.join_next().await.is_some() {} });

@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinSet;
+
 use super::{
     climate::FaultKind,
     connection::wait,
     random::Random,
     replica::{Cut, Ending, Replica},
     site::Owner,
+    task::watched,
     world::World,
 };
 use crate::Service;
@@ -25,8 +28,19 @@ fn comes_by_itself(kind: FaultKind) -> bool {
     those.contains(&kind)
 }
 
+/// Lets all kinds of faults strike the services and the observer again and again, until the tasks are aborted.
+pub(crate) fn rise(world: &Arc<World>, round: u64) -> JoinSet<()> {
+    let mut weather = JoinSet::new();
+    for kind in FaultKind::ALL {
+        let what = format!("the weather ({kind})");
+        weather.spawn(watched(Arc::clone(world), what.clone(), blow(Arc::clone(world), *kind, round)));
+        weather.spawn(watched(Arc::clone(world), what, blow_on_observer(Arc::clone(world), *kind, round)));
+    }
+    weather
+}
+
 /// Lets one kind of fault strike again and again.
-pub(crate) async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
+async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
     let rate = world.rate(kind);
     if rate == 0 || !comes_by_itself(kind) {
         return;
@@ -40,7 +54,7 @@ pub(crate) async fn blow(world: Arc<World>, kind: FaultKind, round: u64) {
 
 /// Lets one kind of fault strike the observer again and again, with chance of its own: what strikes the services is the same
 /// without it.
-pub(crate) async fn blow_on_observer(world: Arc<World>, kind: FaultKind, round: u64) {
+async fn blow_on_observer(world: Arc<World>, kind: FaultKind, round: u64) {
     let rate = world.rate(kind);
     if rate == 0 || !strikes_observer(&world, kind) {
         return;
@@ -206,5 +220,37 @@ pub(crate) async fn flush(world: Arc<World>, owner: Owner) {
         let ms = site.flush_ms().unwrap_or_else(|| random.between(0, world.climate.flush_ms));
         wait(Duration::from_millis(1 + ms)).await;
         site.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::climate::Climate;
+
+    /// A minute of weather over a world with these faults; what it broke.
+    fn minute(faults: impl FnOnce(&mut World)) -> Option<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let mut climate = Climate::new(1);
+            climate.faults.insert(FaultKind::Kill, 1000);
+            let mut world = World::new(1, climate, false);
+            faults(&mut world);
+            world.set_stormy(true);
+            let world = Arc::new(world);
+            let mut weather = rise(&world, 0);
+            wait(Duration::from_secs(60)).await;
+            weather.abort_all();
+            while weather.join_next().await.is_some() {}
+            world.broken().borrow().clone()
+        })
+    }
+
+    #[test]
+    fn a_panic_in_the_weather_fails_the_run_and_its_end_does_not() {
+        assert_eq!(minute(|_| {}), None);
+        // Whatever strikes one of them finds none.
+        let broken = minute(|world| world.replicas.clear());
+        assert!(broken.as_ref().is_some_and(|promise| promise.ends_with("panicked")), "{broken:?}");
     }
 }

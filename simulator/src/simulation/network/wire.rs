@@ -9,7 +9,7 @@ use std::{
 use saga::remote::{BoxStream, Reaching, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 
-use crate::simulation::{climate::FaultKind, connection::wait, lock::lock, random::Random, world::World};
+use crate::simulation::{climate::FaultKind, connection::wait, lock::lock, random::Random, task, world::World};
 
 /// What one end may have written before the other has read any, and what is taken at one time: little, so that frames come
 /// in pieces.
@@ -40,7 +40,7 @@ impl Wire {
         let (beyond, far) = duplex(BUFFER_BYTES);
         listener.send(Box::new(far)).map_err(|_| io::ErrorKind::ConnectionRefused)?;
         let (world, here) = (Arc::clone(world), self.replica);
-        tokio::spawn(async move {
+        task::spawn(&Arc::clone(&world), "a connection between processes", async move {
             let (from_near, to_near) = split(between);
             let (from_far, to_far) = split(beyond);
             let back = Random::new(world.seed, "stream back", number);
