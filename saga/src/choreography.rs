@@ -1,13 +1,14 @@
 //! Services of one process, joined by what they say they consume.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use tokio::runtime;
 
 use crate::{
-    Handle, Metrics, Participant, Partition, Running, Service, Settings, Store,
+    Handle, Metrics, Participant, Partition, ReadLog, Running, Service, Settings, Store,
+    link::Visibility,
     service::RunningService,
-    wiring::{NotConnected, Way, Wiring},
+    wiring::{Logs, NotConnected, Way, Wiring},
 };
 
 /// A service of whichever participant.
@@ -39,6 +40,8 @@ pub struct Choreography<E> {
     settings: Settings,
     metrics: Metrics,
     members: Vec<Box<dyn Member<E>>>,
+    /// Logs of services that do not run.
+    archives: Vec<Logs>,
     /// Where those run that do not run where the others do, by name.
     elsewhere: Vec<(&'static str, runtime::Handle)>,
 }
@@ -54,7 +57,7 @@ impl<E> Choreography<E> {
     /// No services yet; all will have these settings.
     #[must_use]
     pub fn new(settings: Settings, metrics: Metrics) -> Self {
-        Self { settings, metrics, members: Vec::new(), elsewhere: Vec::new() }
+        Self { settings, metrics, members: Vec::new(), archives: Vec::new(), elsewhere: Vec::new() }
     }
 
     /// Adds a service of `partitions` partitions over `store`, and says where to send its requests. The number must be the
@@ -70,6 +73,13 @@ impl<E> Choreography<E> {
         handle
     }
 
+    /// Adds the logs of a service that does not run, with as many partitions as its data were created with: whoever consumes
+    /// them consumes what is there, and nothing is added to them. For whoever looks at data without serving them.
+    pub fn add_logs<S: Store>(&mut self, service: &'static str, store: S, partitions: Partition) {
+        let reader: Arc<dyn ReadLog> = Arc::new(store);
+        self.archives.push(Logs { service, partitions, reader: Some(reader), visibility: Visibility::Durable });
+    }
+
     /// Has the service of this name run on the threads of `runtime`: beside the others, whom its work then does not delay.
     pub fn run_on(&mut self, service: &'static str, runtime: runtime::Handle) {
         self.elsewhere.push((service, runtime));
@@ -79,10 +89,15 @@ impl<E> Choreography<E> {
     /// what [`run_on`](Self::run_on) says.
     ///
     /// # Errors
-    /// When one of them consumes the logs of a service that was not added.
+    /// When one of them consumes the logs of a service of which neither it nor its logs were added.
     pub fn start(mut self) -> Result<Running, NotConnected> {
         self.check()?;
         let count = self.members.len();
+        for logs in std::mem::take(&mut self.archives) {
+            let consumers = self.members.iter_mut().filter(|member| member.wiring().consumes.contains(&logs.service));
+            // Nobody delivers anything: what there is, is read at the start.
+            consumers.for_each(|member| drop(member.wiring_mut().subscribe(&logs)));
+        }
         for producer in 0..count {
             // Those further on hear of an event before those further back do: it is most likely their turn.
             for consumer in (producer..count).chain(0..producer) {
@@ -99,7 +114,9 @@ impl<E> Choreography<E> {
     }
 
     fn check(&self) -> Result<(), NotConnected> {
-        let is_there = |name: &str| self.members.iter().any(|member| member.wiring().name() == name);
+        let names = || self.members.iter().map(|member| member.wiring().name());
+        let is_there =
+            |name: &str| names().chain(self.archives.iter().map(|logs| logs.service)).any(|known| known == name);
         for member in &self.members {
             member.wiring().check(is_there)?;
         }

@@ -79,7 +79,7 @@ pub use members::{Member, Members};
 pub use metrics::Metrics;
 pub use minicbor;
 pub use participant::{Deadline, Destinations, Input, Origin, Participant, Repeatability, RequestId, Step, Timestamp};
-pub use readable::{check_record, read_event};
+pub use readable::{Sagas, check_record, count_sagas, load_record, read_event};
 pub use record::{Key, Missing, Record, Standing};
 pub use refrain::Refrain;
 pub use request::{CallError, IdempotencyKey, Replied};

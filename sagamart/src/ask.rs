@@ -1,11 +1,15 @@
-//! `sagamart ls`, `why`, `account`, `events`, `status`, `cancel` and `redeliver`: what operators ask of a shop that runs.
+//! `sagamart ls`, `why`, `account`, `events`, `status`, `cancel` and `redeliver`: what operators ask of a shop that runs;
+//! and, of those that only read, what they ask of the data of one that does not.
 
 mod account;
 mod cancel;
 mod client;
 mod events;
+mod exposition;
+mod kept;
 mod list;
 mod process;
+mod source;
 mod status;
 mod why;
 
@@ -15,11 +19,15 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::Value;
 
-use client::{Address, Answer, Unreached};
+use crate::stopped;
+
+use client::{Address, Unreached};
+pub(crate) use source::contradiction;
+use source::{Admin, Origin, Source};
 
 /// Asking whoever keeps the history.
 #[derive(Subcommand, Debug)]
@@ -33,14 +41,6 @@ pub(crate) enum Ask {
     Redeliver(cancel::Redeliver),
 }
 
-/// The option that all of them have.
-#[derive(Args, Clone, Debug)]
-struct Admin {
-    /// Where the history is asked for: what the shop, or its observer, listens on for operators
-    #[arg(long = "admin", value_name = "URL", default_value = "http://127.0.0.1:8010", env = "SAGAMART_ADMIN")]
-    address: Address,
-}
-
 /// Why there is no answer to show.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -48,8 +48,10 @@ pub(crate) enum Error {
     Unreached(#[from] Unreached),
     #[error("{0}")]
     Refused(String),
-    #[error("{address} answers with something else than a history: {cause}: say another address with --admin")]
-    Foreign { address: Address, cause: serde_json::Error },
+    #[error("{asked} answers with something else than a history: {cause}: say another address with --admin")]
+    Foreign { asked: String, cause: serde_json::Error },
+    #[error("{0}")]
+    Stopped(#[from] stopped::Error),
     #[error(transparent)]
     Output(#[from] io::Error),
 }
@@ -77,49 +79,11 @@ impl Ask {
 impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Unreached(_) | Self::Foreign { .. } => ExitCode::from(2),
-            Self::Refused(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Stopped(stopped::Error::NoHistory(_) | stopped::Error::NoBooks(_))
+            | Self::Refused(_)
+            | Self::Output(_) => ExitCode::FAILURE,
+            Self::Unreached(_) | Self::Foreign { .. } | Self::Stopped(_) => ExitCode::from(2),
         }
-    }
-}
-
-impl Admin {
-    async fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Error> {
-        self.read(self.address.get(&with_query(path, query)).await?)
-    }
-
-    /// Has something done.
-    async fn post(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Error> {
-        self.read(self.address.post(&with_query(path, query)).await?)
-    }
-
-    fn read(&self, Answer { status, body }: Answer) -> Result<Value, Error> {
-        let body: Value =
-            serde_json::from_str(&body).map_err(|cause| Error::Foreign { address: self.address.clone(), cause })?;
-        if status == 200 { Ok(body) } else { Err(refused(status, &body)) }
-    }
-
-    /// Shows the pages of a list one after another until it ends, or `show` has seen enough.
-    async fn pages(
-        &self,
-        path: &str,
-        query: &[(&str, Option<String>)],
-        mut left: usize,
-        mut show: impl FnMut(&Value) -> Result<usize, Error>,
-    ) -> Result<Rest, Error> {
-        /// The most that the server gives at once.
-        const PAGE: usize = 500;
-        let mut cursor = None;
-        while left > 0 {
-            let portion = [("limit", Some(left.min(PAGE).to_string())), ("cursor", cursor)];
-            let page = self.get(path, &[query, &portion].concat()).await?;
-            left = left.saturating_sub(show(&page)?);
-            cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() {
-                return Ok(Rest::Nothing(left));
-            }
-        }
-        Ok(Rest::More)
     }
 }
 
@@ -158,12 +122,12 @@ fn write_json(out: &mut impl Write, value: &Value) -> Result<(), Error> {
 
 /// Reads the text of an answer that a server is known to give.
 fn read_from<'text, T: Deserialize<'text>>(address: &Address, text: &'text str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|cause| Error::Foreign { address: address.clone(), cause })
+    serde_json::from_str(text).map_err(|cause| Error::Foreign { asked: address.to_string(), cause })
 }
 
 /// Reads what the history is known to answer.
-fn read<'value, T: Deserialize<'value>>(admin: &Admin, value: &'value Value) -> Result<T, Error> {
-    T::deserialize(value).map_err(|cause| Error::Foreign { address: admin.address.clone(), cause })
+fn read<'value, T: Deserialize<'value>>(source: &Source, value: &'value Value) -> Result<T, Error> {
+    T::deserialize(value).map_err(|cause| source.foreign(cause))
 }
 
 /// A moment without what every line has in common: the year, and the T.

@@ -12,12 +12,13 @@ mod probe;
 mod repair;
 mod secrets;
 mod serve;
+mod stopped;
 #[cfg(feature = "tools")]
 mod tools;
 
 use std::{io, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use contract::Service;
 use tokio::runtime::{Builder, Runtime};
 use web::logs;
@@ -107,6 +108,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
+    if let Some(contradiction) = ask::contradiction(&matches) {
+        Cli::command().error(ErrorKind::ArgumentConflict, contradiction).exit();
+    }
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => error.format(&mut Cli::command()).exit(),

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Admin, Error, Rest, escaped, read, short, write_json};
+use super::{Error, Origin, Rest, escaped, read, short, write_json};
 
 /// Shows what was added to an item's units or a user's credit and what was taken, the last first, with what there was after it
 #[derive(Args, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Statement {
     json: bool,
 
     #[command(flatten)]
-    admin: Admin,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,6 +64,7 @@ struct Row<'a> {
 
 impl Statement {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let source = self.origin.open().await?;
         let (items, name) = match self.kind {
             Kind::Item => ("items", "item"),
             Kind::User => ("users", "user"),
@@ -72,7 +73,7 @@ impl Statement {
         let mut out = io::stdout().lock();
         let (mut is_first, mut adds_up) = (true, None);
         let show = |page: &Value| {
-            let Page { balance, rows, adds_up: page_adds_up } = read(&self.admin, page)?;
+            let Page { balance, rows, adds_up: page_adds_up } = read(&source, page)?;
             adds_up = adds_up.or(page_adds_up);
             if self.json {
                 let objects = page.get("rows").and_then(Value::as_array);
@@ -87,7 +88,7 @@ impl Statement {
             rows.iter().try_for_each(|row| writeln!(out, "{}", row.shown()))?;
             Ok(rows.len())
         };
-        let rest = self.admin.pages(&path, &[], if self.all { usize::MAX } else { self.limit }, show).await?;
+        let rest = source.pages(&path, &[], if self.all { usize::MAX } else { self.limit }, show).await?;
         if !self.json {
             writeln!(out, "{}", verdict(adds_up, rest))?;
         }

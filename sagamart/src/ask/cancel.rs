@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Admin, Error, escaped, read};
+use super::{Admin, Error, Source, escaped, read};
 
 /// What an operator says with what it does.
 #[derive(Args, Debug)]
@@ -77,8 +77,8 @@ struct Done<'a> {
 impl Cancel {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
         let path = format!("/orders/{}/cancel", escaped(&self.order));
-        let answer = self.admin.post(&path, &self.instruction.into_query()).await?;
-        let Done { message } = read(&self.admin, &answer)?;
+        let answer = Source::post(&self.admin.address, &path, &self.instruction.into_query()).await?;
+        let Done { message } = read(&self.admin.source(), &answer)?;
         writeln!(io::stdout().lock(), "order {}: {message}", self.order)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -88,8 +88,8 @@ impl Redeliver {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
         let Self { service, partition, instruction, admin } = self;
         let path = format!("/services/{}/partitions/{partition}/redeliver", escaped(&service));
-        let answer = admin.post(&path, &instruction.into_query()).await?;
-        let Done { message } = read(&admin, &answer)?;
+        let answer = Source::post(&admin.address, &path, &instruction.into_query()).await?;
+        let Done { message } = read(&admin.source(), &answer)?;
         writeln!(io::stdout().lock(), "{service}/{partition}: {message}")?;
         Ok(ExitCode::SUCCESS)
     }

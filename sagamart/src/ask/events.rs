@@ -8,11 +8,10 @@ use std::{
 
 use clap::Args;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{Admin, Error, client::Unreached, refused, write_json};
+use super::{Error, Origin, Source, refused, write_json};
 
 /// How soon it is tried again to reach a history that has gone.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -25,7 +24,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Events {
     /// Goes on with those to come; without --after only with those. It outlives whoever is asked: it asks again until it is
     /// answered, and goes on where it was
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data")]
     follow: bool,
 
     /// Those after this one; the beginning is 0-0
@@ -37,16 +36,17 @@ pub(crate) struct Events {
     json: bool,
 
     #[command(flatten)]
-    admin: Admin,
+    origin: Origin,
 }
 
 impl Events {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let source = self.origin.open().await?;
         let beginning = (!self.follow).then(|| "0-0".to_owned());
         let mut stream = Stream { last: self.after.clone().or(beginning), ..Stream::default() };
         let mut was_reached = false;
         loop {
-            match self.listen(&mut stream, &mut was_reached).await {
+            match self.listen(&source, &mut stream, &mut was_reached).await {
                 Ok(()) if !self.follow => return Ok(ExitCode::SUCCESS),
                 Ok(()) => {}
                 Err(Error::Unreached(_)) if was_reached => {}
@@ -57,11 +57,12 @@ impl Events {
     }
 
     /// Shows one answer as it comes, until it ends.
-    async fn listen(&self, stream: &mut Stream, was_reached: &mut bool) -> Result<(), Error> {
-        let address = &self.admin.address;
-        let response = address.follow("/events", stream.last.as_deref()).await?;
+    async fn listen(&self, source: &Source, stream: &mut Stream, was_reached: &mut bool) -> Result<(), Error> {
+        // Of a directory, whose answers come from memory, it is only said in words that fit both.
+        let address = &self.origin.admin.address;
+        let response = source.follow("/events", stream.last.as_deref()).await?;
         let status = response.status().as_u16();
-        let mut body: Incoming = response.into_body();
+        let mut body = response.into_body();
         if status != 200 {
             let problem = body.collect().await.map(|body| serde_json::from_slice(&body.to_bytes()).unwrap_or_default());
             let error = refused(status, &problem.unwrap_or_default());
@@ -71,7 +72,7 @@ impl Events {
         *was_reached = true;
         stream.pending.clear();
         while let Some(bytes) = timeout(SILENCE_MAX, body.frame()).await.ok().flatten() {
-            let Ok(bytes) = bytes.map_err(|error| -> Unreached { address.unreached(error) })?.into_data() else {
+            let Ok(bytes) = bytes.map_err(|error| -> Error { address.unreached(error).into() })?.into_data() else {
                 continue;
             };
             stream.pending.extend_from_slice(&bytes);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Admin, Error, Rest, duration, read, short, write_json};
+use super::{Error, Origin, Rest, Source, duration, read, short, write_json};
 
 /// Lists checkouts: those that are open, the oldest first, then those that are decided, the last first
 #[derive(Args, Debug)]
@@ -58,7 +58,7 @@ pub(crate) struct List {
     json: bool,
 
     #[command(flatten)]
-    admin: Admin,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,14 +93,15 @@ struct Checkout<'a> {
 
 impl List {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let source = self.origin.open().await?;
         let mut out = Table { out: io::stdout().lock(), is_headed: self.json };
         let whole = if self.all { usize::MAX } else { self.limit };
         let rest = match (self.state, &self.reason) {
-            (Some(state), _) => self.show(&mut out, Some(state.name()), whole).await?,
+            (Some(state), _) => self.show(&source, &mut out, Some(state.name()), whole).await?,
             // A reason is given for what is decided.
-            (None, Some(_)) => self.show(&mut out, None, whole).await?,
-            (None, None) => match self.show(&mut out, Some("open"), whole).await? {
-                Rest::Nothing(left) => self.show(&mut out, None, left).await?,
+            (None, Some(_)) => self.show(&source, &mut out, None, whole).await?,
+            (None, None) => match self.show(&source, &mut out, Some("open"), whole).await? {
+                Rest::Nothing(left) => self.show(&source, &mut out, None, left).await?,
                 Rest::More => Rest::More,
             },
         };
@@ -110,7 +111,13 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn show(&self, table: &mut Table<impl Write>, state: Option<&str>, left: usize) -> Result<Rest, Error> {
+    async fn show(
+        &self,
+        source: &Source,
+        table: &mut Table<impl Write>,
+        state: Option<&str>,
+        left: usize,
+    ) -> Result<Rest, Error> {
         let query = [
             ("state", state.map(str::to_owned)),
             ("reason", self.reason.clone()),
@@ -127,13 +134,13 @@ impl List {
                 if self.json {
                     write_json(&mut table.out, value)?;
                 } else {
-                    let row = read::<Checkout<'_>>(&self.admin, value)?.row();
+                    let row = read::<Checkout<'_>>(source, value)?.row();
                     writeln!(table.out, "{row}")?;
                 }
             }
             Ok(checkouts.len())
         };
-        self.admin.pages("/checkouts", &query, left, show).await
+        source.pages("/checkouts", &query, left, show).await
     }
 }
 

@@ -13,8 +13,10 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::{
-    Admin, Error,
+    Error, Origin, Source,
     client::Address,
+    exposition::sum_by,
+    kept,
     process::{self, Health},
     read,
 };
@@ -42,7 +44,7 @@ pub(crate) struct Status {
     partitions: bool,
 
     #[command(flatten)]
-    admin: Admin,
+    origin: Origin,
 }
 
 #[derive(Deserialize)]
@@ -100,14 +102,19 @@ const BAD: [usize; 2] = [1, 5];
 
 impl Status {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
+        let source = self.origin.open().await?;
         let mut out = io::stdout().lock();
-        let mut health = self.history(&mut out).await?;
+        let mut health = history(&mut out, &source).await?;
+        if let Source::Directory(stopped) = &source {
+            kept::show(&mut out, stopped, self.partitions)?;
+            return Ok(ExitCode::from(health as u8));
+        }
         for shop in &self.shops {
             health = health.max(shop_health(&mut out, shop).await?);
         }
         // It was said above if it is not reached.
-        if let Ok(Some(process)) = process::ask(&self.admin.address).await {
-            health = health.max(process.show(&mut out, &self.admin.address, self.partitions)?);
+        if let Ok(Some(process)) = process::ask(&self.origin.admin.address).await {
+            health = health.max(process.show(&mut out, &self.origin.admin.address, self.partitions)?);
         }
         for replica in &self.replicas {
             health = health.max(self.replica(&mut out, replica).await?);
@@ -129,56 +136,60 @@ impl Status {
             Err(other) => Err(other),
         }
     }
+}
 
-    async fn history(&self, out: &mut impl Write) -> Result<Health, Error> {
-        let answer = match self.admin.get("/history", &[]).await {
-            Err(error @ (Error::Unreached(_) | Error::Foreign { .. })) => {
-                writeln!(out, "history: {error}")?;
-                return Ok(Health::Unreached);
+async fn history(out: &mut impl Write, source: &Source) -> Result<Health, Error> {
+    let answer = match source.get("/history", &[]).await {
+        Err(error @ (Error::Unreached(_) | Error::Foreign { .. })) => {
+            writeln!(out, "history: {error}")?;
+            return Ok(Health::Unreached);
+        }
+        Err(Error::Stopped(error)) => {
+            writeln!(out, "history: {error}")?;
+            return Ok(Health::Unwell);
+        }
+        Err(Error::Refused(why)) => {
+            writeln!(out, "history at {source}: {why}")?;
+            return Ok(Health::Unwell);
+        }
+        other => other?,
+    };
+    let Span { from, bytes, completed, cancelled, missed, undecided, is_doubtful } = read(source, &answer)?;
+    let from = from.map_or_else(|| "nothing yet".to_owned(), |from| format!("since {from}"));
+    writeln!(out, "history at {source}: {from}, {} KiB", bytes.div_ceil(1024))?;
+    writeln!(out, "  {completed} completed, {cancelled} cancelled, {undecided} open")?;
+    if missed > 0 {
+        writeln!(out, "  {missed} events were missed: some checkouts are not known, or not as a whole")?;
+    }
+    if is_doubtful {
+        writeln!(out, "  some that are shown as open may be decided: events were missed since")?;
+    }
+    proof(out, source).await
+}
+
+/// Whether units and credit add up, on one line.
+async fn proof(out: &mut impl Write, source: &Source) -> Result<Health, Error> {
+    let mut looks = 1;
+    let answer = loop {
+        match source.get("/proof", &[]).await {
+            // What it says while something is under way is known once that is over.
+            Ok(answer) if looks < LOOKS_MAX && read::<Proof<'_>>(source, &answer)?.verdict == "under-way" => {
+                sleep(LOOK_AGAIN).await;
+                looks += 1;
             }
             Err(Error::Refused(why)) => {
-                writeln!(out, "history at {}: {why}", self.admin.address)?;
+                writeln!(out, "  proof: {why}")?;
                 return Ok(Health::Unwell);
             }
-            other => other?,
-        };
-        let Span { from, bytes, completed, cancelled, missed, undecided, is_doubtful } = read(&self.admin, &answer)?;
-        let from = from.map_or_else(|| "nothing yet".to_owned(), |from| format!("since {from}"));
-        writeln!(out, "history at {}: {from}, {} KiB", self.admin.address, bytes.div_ceil(1024))?;
-        writeln!(out, "  {completed} completed, {cancelled} cancelled, {undecided} open")?;
-        if missed > 0 {
-            writeln!(out, "  {missed} events were missed: some checkouts are not known, or not as a whole")?;
+            other => break other?,
         }
-        if is_doubtful {
-            writeln!(out, "  some that are shown as open may be decided: events were missed since")?;
-        }
-        self.proof(out).await
+    };
+    let proof: Proof<'_> = read(source, &answer)?;
+    writeln!(out, "  proof: {proof}")?;
+    for anomaly in &proof.anomalies {
+        writeln!(out, "    {anomaly}")?;
     }
-
-    /// Whether units and credit add up, on one line.
-    async fn proof(&self, out: &mut impl Write) -> Result<Health, Error> {
-        let mut looks = 1;
-        let answer = loop {
-            match self.admin.get("/proof", &[]).await {
-                // What it says while something is under way is known once that is over.
-                Ok(answer) if looks < LOOKS_MAX && read::<Proof<'_>>(&self.admin, &answer)?.verdict == "under-way" => {
-                    sleep(LOOK_AGAIN).await;
-                    looks += 1;
-                }
-                Err(Error::Refused(why)) => {
-                    writeln!(out, "  proof: {why}")?;
-                    return Ok(Health::Unwell);
-                }
-                other => break other?,
-            }
-        };
-        let proof: Proof<'_> = read(&self.admin, &answer)?;
-        writeln!(out, "  proof: {proof}")?;
-        for anomaly in &proof.anomalies {
-            writeln!(out, "    {anomaly}")?;
-        }
-        Ok(if proof.verdict == "differs" { Health::Unwell } else { Health::Well })
-    }
+    Ok(if proof.verdict == "differs" { Health::Unwell } else { Health::Well })
 }
 
 impl fmt::Display for Proof<'_> {
@@ -212,10 +223,10 @@ async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Err
     let is_ready = ready.status == 200;
     let said = if is_ready { "ready".to_owned() } else { format!("NOT ready: {}", reasons.join("; ")) };
     writeln!(out, "shop at {shop}: {said}")?;
-    let works = sum(&metrics, "sagamart_store_works").values().all(|works| *works > 0.0);
+    let works = sum_by(&metrics, "sagamart_store_works", "service").values().all(|works| *works > 0.0);
     let kept = durability.map_or_else(String::new, |durability| format!(", {durability}"));
     writeln!(out, "  store: {}{kept}", if works { "works" } else { "does NOT work" })?;
-    let columns = COUNTED.map(|(name, _)| sum(&metrics, name));
+    let columns = COUNTED.map(|(name, _)| sum_by(&metrics, name, "service"));
     let heads: String = COUNTED.iter().map(|(_, head)| format!("{head:>11}")).collect();
     writeln!(out, "  {:<9}{heads}", "service")?;
     let names: std::collections::BTreeSet<_> = columns.iter().flat_map(BTreeMap::keys).collect();
@@ -227,33 +238,4 @@ async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Err
     let is_bad =
         BAD.iter().filter_map(|index| columns.get(*index)).any(|column| column.values().any(|value| *value > 0.0));
     Ok(if is_ready && works && !is_bad { Health::Well } else { Health::Unwell })
-}
-
-/// What a metric comes to for each service.
-fn sum<'text>(exposition: &'text str, name: &str) -> BTreeMap<&'text str, f64> {
-    let mut sums = BTreeMap::new();
-    for line in exposition.lines() {
-        let Some((series, value)) = line.rsplit_once(' ') else { continue };
-        let Some(labels) = series.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('{')) else {
-            continue;
-        };
-        let service = labels.split_once("service=\"").and_then(|(_, rest)| rest.split_once('"'));
-        let Ok(value) = value.parse::<f64>() else { continue };
-        *sums.entry(service.map_or("", |(service, _)| service)).or_default() += value;
-    }
-    sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partitions_are_added_up_and_other_metrics_are_not() {
-        let exposition = "# TYPE a gauge\na{service=\"order\",partition=\"0\"} 1\na{service=\"order\",partition=\"1\"} 2\n\
-                          a{service=\"stock\",partition=\"0\"} 0\nab{service=\"stock\"} 9\nc 1\n# EOF\n";
-        assert_eq!(sum(exposition, "a"), BTreeMap::from([("order", 3.0), ("stock", 0.0)]));
-        assert_eq!(sum(exposition, "c"), BTreeMap::from([("", 1.0)]));
-        assert_eq!(sum(exposition, "b"), BTreeMap::new());
-    }
 }

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Admin, Error, escaped, read};
+use super::{Error, Origin, escaped, read};
 
 /// Says what happened to the checkouts of an order and why: who held what when, what it waited for, what was missing
 #[derive(Args, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Why {
     order: String,
 
     #[command(flatten)]
-    admin: Admin,
+    origin: Origin,
 }
 
 #[derive(Deserialize)]
@@ -29,8 +29,9 @@ struct Said<'a> {
 
 impl Why {
     pub(super) async fn run(self) -> Result<ExitCode, Error> {
-        let answer = self.admin.get(&format!("/orders/{}/why", escaped(&self.order)), &[]).await?;
-        let said: Said<'_> = read(&self.admin, &answer)?;
+        let source = self.origin.open().await?;
+        let answer = source.get(&format!("/orders/{}/why", escaped(&self.order)), &[]).await?;
+        let said: Said<'_> = read(&source, &answer)?;
         let mut out = io::stdout().lock();
         for line in said.lines {
             writeln!(out, "{line}")?;

@@ -1,16 +1,13 @@
 //! Reading all of a database without changing anything in it.
 
-use std::{
-    fs, io,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{
     OpenError,
     base::Base,
     directory::Directory,
     disk::Disk,
+    look::{Left, view},
     open,
     replay::{self, Remains},
     segment,
@@ -59,8 +56,9 @@ pub fn check(directory: &Path) -> Result<Report, OpenError> {
     let disk = Disk::default();
     let directory = Directory::look_at(&disk, directory)?;
     let mut report = Report::default();
-    let view = view(&directory.base()).map_err(OpenError::io(directory.base()))?;
-    let base = match Base::open(view.path(), 0) {
+    let links = tempfile::tempdir().map_err(OpenError::io(std::env::temp_dir()))?;
+    view(&directory.base(), links.path()).map_err(OpenError::io(directory.base()))?;
+    let base = match Base::open(links.path(), 0) {
         Ok(base) => base,
         Err(error) => {
             report.damage.push(Damage { file: directory.base(), what: error.to_string() });
@@ -94,28 +92,6 @@ fn check_journal(disk: &Disk, directory: &Directory, base: &Base, report: &mut R
     report.frames = frames;
     let tail = tail?;
     report.last_frame = tail.as_ref().map(|tail| tail.frame);
-    report.torn = tail
-        .and_then(|tail| tail.torn)
-        .map(|torn| format!("frame {} at byte {} of {}", torn.frame, torn.offset, torn.segment.display()));
+    report.torn = Left::torn(tail.and_then(|tail| tail.torn));
     Ok(())
-}
-
-/// A directory that looks like the base, with links to its tables: the tree tidies up where it is opened.
-fn view(base: &Path) -> io::Result<tempfile::TempDir> {
-    let base = fs::canonicalize(base)?;
-    let view = tempfile::tempdir()?;
-    for entry in fs::read_dir(&base)? {
-        let entry = entry?;
-        let copy = view.path().join(entry.file_name());
-        if !entry.file_type()?.is_dir() {
-            fs::copy(entry.path(), copy)?;
-            continue;
-        }
-        fs::create_dir(&copy)?;
-        for file in fs::read_dir(entry.path())? {
-            let file = file?;
-            symlink(file.path(), copy.join(file.file_name()))?;
-        }
-    }
-    Ok(view)
 }

@@ -15,6 +15,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -63,6 +64,8 @@ pub(crate) struct Directory {
     pub(crate) closed: u64,
     /// Held for its lock, which the operating system releases however the process ends.
     lock: File,
+    /// What is recorded is kept in memory only.
+    pub(crate) is_looked_at: bool,
 }
 
 impl Drop for Directory {
@@ -99,24 +102,28 @@ impl Directory {
         }
         .map_err(OpenError::io(path))?;
         let closed = read_closed(&path.join(CLOSED))?;
-        Ok(Self { folder, identity, services, closed, lock })
+        Ok(Self { folder, identity, services, closed, lock, is_looked_at: false })
     }
 
-    /// The directory of a database, to be looked at only.
+    /// The directory of a database, to be looked at only: nothing in it is changed. Several may look at once, while nobody has it
+    /// open.
     pub(crate) fn look_at(disk: &Disk, path: &Path) -> Result<Self, OpenError> {
         let folder = disk.folder(path).map_err(OpenError::io(path))?;
+        let meta = path.join(META);
+        if !meta.exists() {
+            return Err(OpenError::NoDatabase { directory: path.to_owned() });
+        }
         let lock_path = path.join(LOCK);
         let lock = File::open(&lock_path).map_err(OpenError::io(&lock_path))?;
-        match lock.try_lock() {
+        match lock.try_lock_shared() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { directory: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => return Err(locked(path, &lock)),
             Err(TryLockError::Error(error)) => return Err(OpenError::io(lock_path)(error)),
         }
-        let meta = path.join(META);
         let content = fs::read(&meta).map_err(OpenError::io(&meta))?;
         let (identity, services, _) = parse(&meta, &content)?;
         let closed = read_closed(&path.join(CLOSED))?;
-        Ok(Self { folder, identity, services, closed, lock })
+        Ok(Self { folder, identity, services, closed, lock, is_looked_at: true })
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -160,7 +167,9 @@ impl Directory {
     }
 
     fn record(&mut self, services: Vec<ServiceMeta>) -> io::Result<()> {
-        self.folder.replace(META, render(FORMAT, self.identity, &services).as_bytes())?;
+        if !self.is_looked_at {
+            self.folder.replace(META, render(FORMAT, self.identity, &services).as_bytes())?;
+        }
         self.services = services;
         Ok(())
     }
@@ -168,7 +177,7 @@ impl Directory {
     /// Records that everything up to `frame` is on disk and the database is being closed. It stays true afterwards, and
     /// need not be taken back.
     pub(crate) fn note_closed(&mut self, frame: u64) -> io::Result<()> {
-        if frame > self.closed {
+        if frame > self.closed && !self.is_looked_at {
             self.folder.replace(CLOSED, render_closed(frame).as_bytes())?;
             self.closed = frame;
         }
@@ -207,9 +216,29 @@ fn lock(disk: &Disk, path: &Path) -> Result<File, OpenError> {
     let file = disk.lock_file(&lock_path).map_err(OpenError::io(&lock_path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { directory: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(locked(path, &file)),
         Err(TryLockError::Error(error)) => Err(OpenError::io(lock_path)(error)),
     }
+}
+
+fn locked(path: &Path, lock: &File) -> OpenError {
+    OpenError::Locked { directory: path.to_owned(), holder: holder(lock) }
+}
+
+/// The process that holds the lock, where Linux says so. It says it of processes that this one may see: not of those in another
+/// container.
+fn holder(lock: &File) -> Option<u32> {
+    let inode = lock.metadata().ok()?.ino().to_string();
+    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`. The device is that of the file system, which is not always the one that
+    // the file names, so two locked files of one number are told apart by nothing.
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let mut holders = locks.lines().filter_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, process, file, ..] = words.as_slice() else { return None };
+        (file.rsplit(':').next() == Some(&inode)).then(|| process.parse().ok()).flatten()
+    });
+    let holder = holders.next().filter(|process| *process > 0)?;
+    holders.all(|other| other == holder).then_some(holder)
 }
 
 /// Makes an empty database. `META` comes last: where it is, everything else is.

@@ -9,9 +9,17 @@ use saga::Partition;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process, or another handle in this one, has the database open.
-    #[error("{} is in use by another process", directory.display())]
+    #[error("{} is in use by {}", directory.display(), process(*.holder))]
     Locked {
         /// The database's directory.
+        directory: PathBuf,
+        /// The process that has it open, where the operating system says so.
+        holder: Option<u32>,
+    },
+    /// The directory is there, and there is no database in it to be read.
+    #[error("{} is no database: there is no META in it", directory.display())]
+    NoDatabase {
+        /// The directory.
         directory: PathBuf,
     },
     /// The directory holds something else.
@@ -53,6 +61,10 @@ pub enum OpenError {
         /// The operating system's answer.
         source: io::Error,
     },
+}
+
+fn process(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), |holder| format!("another process ({holder})"))
 }
 
 impl OpenError {

@@ -81,6 +81,7 @@ mod frame;
 mod fuzz;
 mod journal;
 mod log;
+mod look;
 mod open;
 mod ops;
 mod options;
@@ -102,6 +103,7 @@ mod table;
 
 pub use check::{Damage, Report, check};
 pub use error::{OpenError, ServiceError};
+pub use look::Left;
 pub use options::{FaultHook, FaultPoint, Flush, FlushObserver, Options};
 pub use stats::Stats;
 pub use store::{Embedded, EmbeddedStore};

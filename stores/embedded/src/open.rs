@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64},
     },
     thread,
@@ -68,6 +68,23 @@ pub(crate) fn open(mut options: Options, disk: &Disk) -> Result<(Arc<Shared>, Th
     let last_frame = tail.as_ref().map_or(0, |tail| tail.frame);
     let (journal, preparer) = go_on(&pool, marker, tail).map_err(OpenError::io(directory.journal()))?;
 
+    let segment = journal.segment();
+    let mut shared = share(directory, base, pool, restored, options, (last_frame, replayed_bytes));
+    shared.open.get_mut().unwrap_or_else(PoisonError::into_inner).segment = segment;
+    let shared = Arc::new(shared);
+    let threads = start(&shared, journal, preparer).map_err(OpenError::io(&shared.options.directory))?;
+    Ok((shared, threads))
+}
+
+/// Puts together what was found: up to the last frame, of which so many bytes are not in the base.
+pub(crate) fn share(
+    directory: Directory,
+    base: Base,
+    pool: Arc<Pool>,
+    mut restored: Restored,
+    options: Options,
+    (last_frame, replayed_bytes): (u64, u64),
+) -> Shared {
     let names = directory.services.iter().map(|service| service.name.clone());
     for (service, partitions) in directory.services.iter().zip(&mut restored) {
         for (partition, slot) in (0..).zip(partitions) {
@@ -77,9 +94,10 @@ pub(crate) fn open(mut options: Options, disk: &Disk) -> Result<(Arc<Shared>, Th
     let services = (0..).zip(names.zip(restored)).map(|(index, (name, partitions))| {
         Arc::new(Service { index, name, partitions: partitions.into_iter().map(Mutex::new).collect() })
     });
-    let shared = Arc::new(Shared {
+    Shared {
         durability: Durability::new(last_frame),
-        open: RwLock::new(Open { group: last_frame + 1, segment: journal.segment(), services: services.collect() }),
+        open: RwLock::new(Open { group: last_frame + 1, segment: 0, services: services.collect() }),
+        is_looked_at: directory.is_looked_at,
         directory: Mutex::new(directory),
         base,
         pool,
@@ -92,9 +110,7 @@ pub(crate) fn open(mut options: Options, disk: &Disk) -> Result<(Arc<Shared>, Th
         bell: Bell::default(),
         counters: Counters::default(),
         options,
-    });
-    let threads = start(&shared, journal, preparer).map_err(OpenError::io(&shared.options.directory))?;
-    Ok((shared, threads))
+    }
 }
 
 /// What the base says.

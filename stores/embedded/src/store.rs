@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
 };
@@ -16,11 +17,12 @@ use saga::{
 };
 
 use crate::{
-    OpenError, Options, ServiceError, Stats,
+    Left, OpenError, Options, ServiceError, Stats,
     base::BaseError,
     directory::ServiceMeta,
     disk::Disk,
     log::Found,
+    look,
     open::{self, Threads},
     partition::{self, Partition},
     place::Place,
@@ -87,6 +89,21 @@ impl Embedded {
     pub(crate) fn open_on(options: Options, disk: &Disk) -> Result<Self, OpenError> {
         let (shared, threads) = open::open(options, disk)?;
         Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(threads) }) })
+    }
+
+    /// Opens the database in a directory to be looked at, and says how it was left. **Nothing in the directory is changed.** What is
+    /// committed is kept in memory, counts as durable at once, and is gone with the last handle.
+    ///
+    /// Nobody may have it open; several may look at it at once, and nobody can open it meanwhile. `links` is an empty directory for
+    /// links to the base's tables: whoever calls removes it once the last handle is dropped.
+    ///
+    /// Reads files: not to be called where that must not block.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn look(directory: &Path, links: &Path) -> Result<(Self, Left), OpenError> {
+        let (shared, left) = look::look(directory, links)?;
+        Ok((Self { handle: Arc::new(Handle { shared, threads: Mutex::default() }) }, left))
     }
 
     /// The store of one service, made on first use. The number of its partitions is fixed then.
@@ -252,6 +269,9 @@ impl EmbeddedStore {
         add(&shared.dirty_bytes, bytes);
         add(&shared.counters.commits, 1);
         shared.pending_commits.fetch_add(1, Ordering::SeqCst);
+        if shared.is_looked_at {
+            shared.durability.advance(open.group);
+        }
         Ok(Committed { head, position: open.group })
     }
 

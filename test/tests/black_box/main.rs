@@ -31,4 +31,5 @@ mod referee;
 mod refusals;
 mod request_names;
 mod starts;
+mod stopped_data;
 mod traces;

@@ -14,3 +14,5 @@ mod disk;
 mod faults;
 #[cfg(test)]
 mod kill;
+#[cfg(test)]
+mod look;
