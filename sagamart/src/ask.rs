@@ -11,6 +11,7 @@ mod list;
 mod process;
 mod source;
 mod status;
+mod top;
 mod why;
 
 use std::{
@@ -37,6 +38,7 @@ pub(crate) enum Ask {
     Account(account::Statement),
     Events(events::Events),
     Status(status::Status),
+    Top(top::Top),
     Cancel(cancel::Cancel),
     Redeliver(cancel::Redeliver),
 }
@@ -65,6 +67,7 @@ impl Ask {
             Self::Account(statement) => statement.run().await,
             Self::Events(events) => events.run().await,
             Self::Status(status) => status.run().await,
+            Self::Top(top) => top.run().await,
             Self::Cancel(cancel) => cancel.run().await,
             Self::Redeliver(redeliver) => redeliver.run().await,
         };

@@ -14,19 +14,19 @@ pub(super) enum Health {
     Unreached,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Process {
     pub(super) services: Vec<Service>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Service {
     pub(super) service: String,
     pub(super) partitions: Vec<Partition>,
     replicas: Option<Replicas>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Replicas {
     address: String,
     is_reached: bool,
@@ -34,13 +34,13 @@ struct Replicas {
     members: Vec<Member>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Member {
     address: String,
     is_fit: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Partition {
     pub(super) partition: u16,
     owner: Option<String>,
@@ -61,13 +61,13 @@ pub(super) struct Partition {
     gate: Gate,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Consumer {
     lag: u64,
     is_observer: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Gate {
     waiting: u64,
     poisoned: Option<String>,
@@ -109,7 +109,12 @@ impl Process {
 }
 
 impl Service {
-    fn show(&self, out: &mut impl Write) -> Result<Health, Error> {
+    /// Whether several replicas may share it.
+    pub(super) fn has_replicas(&self) -> bool {
+        self.replicas.is_some()
+    }
+
+    pub(super) fn show(&self, out: &mut impl Write) -> Result<Health, Error> {
         let Self { service, partitions, replicas } = self;
         let owned = partitions.iter().filter(|partition| partition.is_owned).count();
         let Some(Replicas { address, is_reached, lacks, members }) = replicas else {
@@ -137,30 +142,45 @@ impl Partition {
         self.consumers.iter().filter(|consumer| !consumer.is_observer).map(|consumer| consumer.lag).max().unwrap_or(0)
     }
 
-    fn show(&self, out: &mut impl Write, service: &str, all: bool) -> Result<Health, Error> {
-        let name = format!("{service}/{}", self.partition);
-        if all && self.is_owned {
-            let cells = [
-                self.lag,
-                self.behind(),
-                self.deliveries + self.requests,
-                self.waiting,
-                self.in_flight + self.held,
-                self.parked,
-                self.gate.waiting,
-            ];
-            let cells: String = cells.iter().map(|cell| format!("{cell:>8}")).collect();
-            writeln!(out, "  {name:<12}{:>10}{:>10}{cells}", self.head, self.log_end)?;
-        } else if all {
-            writeln!(out, "  {name:<12}owner: {}", self.owner.as_deref().unwrap_or("not known"))?;
-        }
+    /// Its lag, how far behind its consumers are, its mailbox, who waits, what is open, what is parked, and what waits at the gate.
+    pub(super) fn cells(&self) -> [u64; 7] {
+        [
+            self.lag,
+            self.behind(),
+            self.deliveries + self.requests,
+            self.waiting,
+            self.in_flight + self.held,
+            self.parked,
+            self.gate.waiting,
+        ]
+    }
+
+    /// Where its owner is reached, as far as is known.
+    pub(super) fn owner(&self) -> &str {
+        self.owner.as_deref().unwrap_or("not known")
+    }
+
+    /// Why it does not do all of its work, where this process is its owner.
+    fn complaints(&self) -> Vec<String> {
         if !self.is_owned {
-            return Ok(Health::Well);
+            return Vec::new();
         }
         let poisoned = self.gate.poisoned.iter().map(|reason| format!("nothing is durable any more: {reason}"));
         let loading = (!self.is_loaded && self.reasons.is_empty()).then(|| "its data are being loaded".to_owned());
-        let mut said = self.reasons.iter().cloned().chain(poisoned).chain(loading).peekable();
-        let is_well = said.peek().is_none() && !self.stands_still;
+        self.reasons.iter().cloned().chain(poisoned).chain(loading).collect()
+    }
+
+    /// Shows why it does not do all of its work, or with `all` what it is like.
+    pub(super) fn show(&self, out: &mut impl Write, service: &str, all: bool) -> Result<Health, Error> {
+        let name = format!("{service}/{}", self.partition);
+        if all && self.is_owned {
+            let cells: String = self.cells().iter().map(|cell| format!("{cell:>8}")).collect();
+            writeln!(out, "  {name:<12}{:>10}{:>10}{cells}", self.head, self.log_end)?;
+        } else if all {
+            writeln!(out, "  {name:<12}owner: {}", self.owner())?;
+        }
+        let said = self.complaints();
+        let is_well = !self.is_owned || said.is_empty() && !self.stands_still;
         for reason in said {
             writeln!(out, "  {name}{}: {reason}", if self.stands_still { " stands still" } else { "" })?;
         }

@@ -32,4 +32,5 @@ mod refusals;
 mod request_names;
 mod starts;
 mod stopped_data;
+mod top;
 mod traces;
