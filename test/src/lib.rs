@@ -31,7 +31,7 @@ pub mod shop;
 pub mod small_disk;
 
 pub use apart::Apart;
-pub use audit::audit;
+pub use audit::{audit, audit_apart};
 pub use browser::Browser;
 pub use client::{Answer, Client, NoAnswer};
 pub use fixture::Fixture;

@@ -34,3 +34,4 @@ mod starts;
 mod stopped_data;
 mod top;
 mod traces;
+mod why;

@@ -1,9 +1,11 @@
 //! What processes say of themselves to operators, and let them do.
 
-use std::process::Command;
+use std::{collections::BTreeMap, process::Command};
 
 use hyper::Method;
-use sagamart_black_box::{Apart, Client, Exit, Fixture, Outcome, Settings, binary, exposition::Exposition};
+use sagamart_black_box::{
+    Apart, Client, Exit, Fixture, Market, Outcome, Settings, audit_apart, binary, exposition::Exposition,
+};
 use serde_json::Value;
 
 use crate::history::{ask, lines, until};
@@ -334,4 +336,75 @@ async fn every_route_of_the_operators_listener_is_documented_and_there() {
             "{path}"
         );
     }
+}
+
+/// What cancels came to, by order.
+async fn cancel_all(admin: &str, orders: &[String]) -> BTreeMap<String, bool> {
+    let mut cancelled = BTreeMap::new();
+    for order in orders {
+        let (admin, words) = (admin.to_owned(), ["cancel", order, "--because", "a sale ends"].map(str::to_owned));
+        let run = move || command(&admin, &words.each_ref().map(String::as_str));
+        let exit = tokio::task::spawn_blocking(run).await.expect("no panic");
+        let refused = ["is not being checked out", "was checked out before"];
+        let is_refused = exit.status.code() == Some(1) && refused.iter().any(|said| exit.stderr.contains(said));
+        assert!(exit.status.success() || is_refused, "{exit:?}");
+        cancelled.insert(order.clone(), exit.status.success());
+    }
+    cancelled
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkouts_that_operators_end_under_load_are_ended_as_a_whole_and_nothing_is_lost() {
+    /// Checkouts that are open at once, of which so many are ended while none can go on, and so many while all may.
+    const AT_ONCE: usize = 40;
+    const OF_THEM: usize = 12;
+    // Longer than anything here takes: the deadline decides nothing.
+    let apart = Apart::start(3000, 2).await;
+    let (orders, stock, payment) = (apart.order.shop(), apart.stock.shop(), apart.payment.shop());
+    let mut market = Market::default();
+    let items = market.add_items(&stock, 6, 2, 10_000).await;
+    let users = market.add_users(&payment, 12, 10_000).await;
+    let open = async || {
+        let all = partitions(&apart.order.operators()).await;
+        all.iter().map(|(_, partition)| number(partition, "in_flight")).sum::<u64>()
+    };
+    let mut ended = BTreeMap::new();
+    for _ in 0..3 {
+        let wanted = users.iter().cycle().zip(items.iter().cycle().zip(items.iter().cycle().skip(1))).take(160);
+        let wanted = wanted.map(|(user, (one, other))| (user.clone(), vec![(one.clone(), 1), (other.clone(), 2)]));
+        let first = market.place(&orders, wanted.collect()).await;
+        let placed: Vec<_> = market.orders.iter().skip(first).map(|placed| placed.order.clone()).collect();
+        // What is held stays so as long as payment does not go on.
+        apart.payment.freeze();
+        let operator = async {
+            until("they are open", async || open().await >= AT_ONCE as u64).await;
+            let (while_frozen, rest) = placed.split_at(OF_THEM);
+            let done = cancel_all(&apart.order.admin(), while_frozen).await;
+            assert!(done.values().all(|is_ended| *is_ended), "all of them were open: {done:?}");
+            apart.payment.thaw();
+            let (racing, _) = rest.split_at(OF_THEM);
+            done.into_iter().chain(cancel_all(&apart.order.admin(), racing).await).collect::<BTreeMap<_, _>>()
+        };
+        let (_, done) = tokio::join!(market.check_out(&orders, first, AT_ONCE), operator);
+        ended.extend(done);
+    }
+    let mut told = 0;
+    for placed in &market.orders {
+        let is_ended = ended.get(&placed.order).copied().unwrap_or(false);
+        let answer = placed.answers.last().map(Outcome::slug);
+        assert_eq!(answer, Some(if is_ended { "cancelled-by-operator" } else { "succeeded" }), "{placed:?}");
+        told += usize::from(is_ended);
+    }
+    assert!(told >= 3 * OF_THEM, "{told}");
+    let paid = audit_apart([&orders, &stock, &payment], &market).await;
+    assert_eq!(paid, market.orders.len() - told);
+    // What was ended may be checked out again, and is taken once.
+    market.check_out(&orders, 0, AT_ONCE).await;
+    assert_eq!(audit_apart([&orders, &stock, &payment], &market).await, market.orders.len());
+    let history = format!("http://{}", apart.observer.shop().client.address());
+    until("the history has each of them once", async || {
+        let listed = command(&history, &["ls", "--reason", "cancelled-by-operator", "--all", "--json"]).stdout;
+        listed.lines().count() == told && listed.matches(r#""because":"a sale ends""#).count() == told
+    })
+    .await;
 }
