@@ -401,7 +401,7 @@ async fn checkouts_that_operators_end_under_load_are_ended_as_a_whole_and_nothin
     // What was ended may be checked out again, and is taken once.
     market.check_out(&orders, 0, AT_ONCE).await;
     assert_eq!(audit_apart([&orders, &stock, &payment], &market).await, market.orders.len());
-    let history = format!("http://{}", apart.observer.shop().client.address());
+    let history = apart.observer.admin();
     until("the history has each of them once", async || {
         let listed = command(&history, &["ls", "--reason", "cancelled-by-operator", "--all", "--json"]).stdout;
         listed.lines().count() == told && listed.matches(r#""because":"a sale ends""#).count() == told

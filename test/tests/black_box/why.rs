@@ -18,7 +18,7 @@ fn texts<'value>(values: &'value Value, list: &str, name: &str) -> Vec<&'value s
 
 /// The lines of a command that asks the observer.
 fn command(apart: &Apart, arguments: &[&str]) -> Vec<String> {
-    let admin = format!("http://{}", apart.observer.shop().client.address());
+    let admin = apart.observer.admin();
     let output = Command::new(binary::path()).args(arguments).args(["--admin", &admin]).output();
     let output = output.expect("the binary runs");
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
@@ -34,12 +34,13 @@ async fn in_stock(apart: &Apart, count: &str) -> u64 {
 /// What all of them say of the attempts of an order, which has to be the same.
 async fn why(apart: &Apart, order: &str) -> Vec<String> {
     let said = command(apart, &["why", order]);
-    let observer = apart.observer.shop().client;
+    let observer = apart.observer.operators();
     let api: Value = observer.get(&format!("/orders/{order}/why")).await.json();
     assert_eq!(api.get("lines"), Some(&serde_json::json!(said)), "the API says what the command says");
     let page = observer.get(&format!("/console/orders/{order}")).await.text();
     let words = page.split("<pre tabindex=\"0\">").skip(1).map(|rest| rest.split("</pre>").next().unwrap_or_default());
     let words: String = words.collect();
+    let words = words.replace("<span class=\"line\">", "").replace("</span>", "");
     let words = words.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     assert_eq!(words.lines().collect::<Vec<_>>(), said, "the page says what the command says");
     said
@@ -56,7 +57,7 @@ fn says(said: &[String], happened: &[&str]) {
 
 /// Of each attempt of an order, the last one first, what the API says happened, sorted by name.
 async fn attempts(apart: &Apart, order: &str) -> Vec<(String, String, Vec<String>)> {
-    let all: Value = apart.observer.shop().client.get(&format!("/orders/{order}/checkouts")).await.json();
+    let all: Value = apart.observer.operators().get(&format!("/orders/{order}/checkouts")).await.json();
     let checkouts = all.get("checkouts").and_then(Value::as_array).expect("a list");
     let text = |checkout: &Value, name: &str| checkout.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let events = |checkout: &Value| {
@@ -118,7 +119,7 @@ async fn a_checkout_that_was_refused_as_busy_says_that_too_many_waited_and_held_
     let last = format!("wants 1, 0 are free, {} wait before it; held then by order {holder}", PARKED_MAX - 1);
     let mut found = 0;
     for order in parked {
-        let api: Value = apart.observer.shop().client.get(&format!("/orders/{order}/why")).await.json();
+        let api: Value = apart.observer.operators().get(&format!("/orders/{order}/why")).await.json();
         found += usize::from(api.to_string().contains(&last));
     }
     assert_eq!(found, 1, "{last}");
