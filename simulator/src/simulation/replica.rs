@@ -43,6 +43,10 @@ pub(crate) enum Ending {
     Stop,
 }
 
+/// How far jumps take a clock from where it began. Two clocks then differ by less than the ten minutes for which the key of a request that changed
+/// nothing is remembered: beyond it, one replica forgets what another has answered a moment ago.
+const OFFSET_MS_MAX: i64 = 4 * 60 * 1000;
+
 /// A clock that differs from the others and jumps.
 #[derive(Debug)]
 pub(crate) struct SimulatedClock {
@@ -145,7 +149,8 @@ impl Replica {
     }
 
     pub(crate) fn jump_clock(&self, ms: i64) {
-        self.clock.offset_ms.fetch_add(ms, Ordering::Relaxed);
+        let offset = self.clock.offset_ms.load(Ordering::Relaxed) + ms;
+        self.clock.offset_ms.store(offset.clamp(-OFFSET_MS_MAX, OFFSET_MS_MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn freeze(&self, is_frozen: bool) {
