@@ -9,7 +9,7 @@
 //! | `Sec-Fetch-Site` ([Fetch Metadata]) | if another site or origin asks, but for following a link (403) | a request across origins |
 //! | `Origin`, where a browser does not send the former | if it is not the `Host` (403) | the same |
 //!
-//! Origins that are named may ask ([`Browsers::cors`]). Who is no browser sends none of it, and is not kept from anything.
+//! Origins that are named may ask (CORS). Who is no browser sends none of it, and is not kept from anything.
 //!
 //! [Fetch Metadata]: https://www.w3.org/TR/fetch-metadata/
 
