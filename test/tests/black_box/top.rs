@@ -115,14 +115,20 @@ impl Seen {
         let place = |name: &str| directory.path().join(name).display().to_string();
         let [before_it, after_it, pid, code] = ["before", "after", "pid", "code"].map(place);
         let top = format!("'{}' top --every 200ms {}", binary::path().display(), servers(fixture).join(" "));
+        // Ctrl-C is a signal to all that the terminal runs: the shell around `top` has to outlive it.
         let inner = format!(
-            "stty rows {rows} cols {columns}; stty -a > '{before_it}'; \
+            "trap : INT HUP TERM; stty rows {rows} cols {columns}; stty -a > '{before_it}'; \
              sh -c 'echo $$ > \"{pid}\"; {before} exec \"$0\" \"$@\"' {top}; echo $? > '{code}.new'; \
              stty -a > '{after_it}'; mv '{code}.new' '{code}'"
         );
         let mut command = Command::new("script");
         command.args(["--quiet", "--flush", "--command", &inner, &place("seen")]);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).env_remove("NO_COLOR");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .env_remove("NO_COLOR")
+            .env("SHELL", "/bin/sh");
         let mut script = command.spawn().expect("script runs, of Debian's bsdutils");
         let keys = script.stdin.take().expect("it is piped");
         Self { directory, script, keys }
