@@ -15,4 +15,4 @@ pub use log::Log;
 pub use metrics::{Metrics, Sampling};
 pub use participant::{Command, NewOrder, Orders, Reply};
 pub use record::{Order, OrderKey, Stage};
-pub use routes::{operator::router as operator_router, router};
+pub use routes::{bulk_router, operator::router as operator_router, router};

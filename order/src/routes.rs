@@ -26,7 +26,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Idempotency, Path, Problem, TraceParent, Traced,
+    Asker, Idempotency, Path, Problem, TraceParent, Traced,
+    access::{Scope, guarded},
     bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
     call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, OutcomeUnknown, PaymentRequired},
@@ -56,13 +57,18 @@ pub fn router(
     waits: Waits,
     log: Log,
 ) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let router = OpenApiRouter::new()
         .routes(routes!(create_order))
         .routes(routes!(find_order))
         .routes(routes!(add_item))
         .routes(routes!(checkout))
-        .routes(routes!(initialise_orders))
-        .with_state(Arc::new(Desk { handle, queries, checkout_wait: checkout_timeout + waits.grace, log }))
+        .with_state(Arc::new(Desk { handle, queries, checkout_wait: checkout_timeout + waits.grace, log }));
+    guarded(router, Scope::OrdersRead, Scope::OrdersWrite)
+}
+
+/// The route that sets any number of orders.
+pub fn bulk_router(handle: Handle<Orders>) -> OpenApiRouter {
+    guarded(OpenApiRouter::new().routes(routes!(initialise_orders)).with_state(handle), Scope::Bulk, Scope::Bulk)
 }
 
 /// The name of a new order.
@@ -109,9 +115,12 @@ impl FoundOrder {
 async fn create_order(
     State(desk): State<Arc<Desk>>,
     Path(user): Path<UserId>,
+    asker: Asker,
     key: Idempotency,
 ) -> Result<Json<CreatedOrder>, Problem> {
-    if !desk.queries.knows_user(user.clone()).await.map_err(|error| unavailable(&error, "payment"))? {
+    if !asker.speaks_for(user.as_str())
+        || !desk.queries.knows_user(user.clone()).await.map_err(|error| unavailable(&error, "payment"))?
+    {
         return Err(Problem::not_found(format!("there is no user {user}")).with("user_id", user.as_str()));
     }
     let (partition, order) = new_name(&desk.handle, &key, || OrderId(Id::from_random(rand::random())), OrderId::as_str);
@@ -127,12 +136,32 @@ async fn create_order(
     params(("order_id" = inline(schema::Id), Path, description = "The order.")),
     responses((status = 200, body = FoundOrder), AnyProblem, NotFound),
 )]
-async fn find_order(State(desk): State<Arc<Desk>>, Path(order): Path<OrderId>) -> Result<Json<FoundOrder>, Problem> {
+async fn find_order(
+    State(desk): State<Arc<Desk>>,
+    Path(order): Path<OrderId>,
+    asker: Asker,
+) -> Result<Json<FoundOrder>, Problem> {
+    let found = find(&desk, &asker, &order).await?;
+    Ok(Json(FoundOrder::new(order, found)))
+}
+
+/// The order, if it is one of whoever asks: another's is told to nobody from one that is not there.
+async fn find(desk: &Desk, asker: &Asker, order: &OrderId) -> Result<Order, Problem> {
     let partition = desk.handle.partition_of(order.as_str().as_bytes());
     let command = Command::Find { order: order.clone() };
     match call(&desk.handle, partition, command, Idempotency::default(), None).await? {
-        Reply::Found { order: found } => Ok(Json(FoundOrder::new(order, found))),
-        other => Err(problem(other, &order)),
+        Reply::Found { order: found } if asker.speaks_for(found.user.as_str()) => Ok(found),
+        Reply::Found { .. } => Err(problem(Reply::Unknown(order.clone()), order)),
+        other => Err(problem(other, order)),
+    }
+}
+
+/// Refuses what is asked for another's order, by whoever may speak for one user alone. An order's user stays the same, but for bulk
+/// requests of operators.
+async fn check_is_own(desk: &Desk, asker: &Asker, order: &OrderId) -> Result<(), Problem> {
+    match asker.user() {
+        Some(_) => find(desk, asker, order).await.map(drop),
+        None => Ok(()),
     }
 }
 
@@ -150,8 +179,10 @@ async fn find_order(State(desk): State<Arc<Desk>>, Path(order): Path<OrderId>) -
 async fn add_item(
     State(desk): State<Arc<Desk>>,
     Path((order, item, quantity)): Path<(OrderId, ItemId, Quantity)>,
+    asker: Asker,
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
+    check_is_own(&desk, &asker, &order).await?;
     let price = desk.queries.price(item.clone()).await.map_err(|error| unavailable(&error, "stock"))?;
     let Some(price) = price else {
         return Err(Problem::not_found(format!("there is no item {item}")).with("item_id", item.as_str()));
@@ -180,12 +211,16 @@ async fn checkout(
     State(desk): State<Arc<Desk>>,
     Path(order): Path<OrderId>,
     Traced(parent): Traced,
+    asker: Asker,
     key: Idempotency,
 ) -> Response {
     let attempt = CheckoutId::from_random(key.shared_number().unwrap_or_else(rand::random));
     let caller = caller_of(parent, &key);
     let trace = caller.map_or_else(|| attempt.trace(), |caller| caller.trace);
-    let outcome = check_out(&desk, order, (attempt, caller, trace), key).await;
+    let outcome = match check_is_own(&desk, &asker, &order).await {
+        Ok(()) => check_out(&desk, order, (attempt, caller, trace), key).await,
+        Err(problem) => Err(problem),
+    };
     let answer = outcome.map_err(|problem| problem.with("trace_id", trace.to_string())).into_response();
     if web::is_replayed() {
         // The span is another request's, whose name is not known.
@@ -252,7 +287,7 @@ async fn check_out(
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
 )]
 async fn initialise_orders(
-    State(desk): State<Arc<Desk>>,
+    State(handle): State<Handle<Orders>>,
     Path((count, items, users, price)): Path<(Amount, Quantity, Quantity, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
@@ -260,7 +295,7 @@ async fn initialise_orders(
     let Some(total_cost) = price.checked_add(price) else {
         return Err(Problem::new(&AMOUNT_TOO_LARGE, "an order would cost more than can be counted"));
     };
-    let handle = &desk.handle;
+    let handle = &handle;
     let new = Random { random: SmallRng::from_rng(&mut rand::rng()), items, users, total_cost };
     let parts = initial_parts(handle.partitions(), count, new);
     let nothing = Command::Initialise { orders: Vec::new() };

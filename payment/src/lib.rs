@@ -8,4 +8,4 @@ mod participant;
 mod routes;
 
 pub use participant::{Command, Payment, PaymentKey, PaymentRecord, Reply};
-pub use routes::{PaymentQueries, router};
+pub use routes::{PaymentQueries, bulk_router, router};

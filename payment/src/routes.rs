@@ -13,7 +13,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    Idempotency, Path, Problem,
+    Asker, Idempotency, Path, Problem,
+    access::{Scope, guarded},
     bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
     call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound, PaymentRequired},
@@ -30,13 +31,23 @@ struct Till {
 
 /// The routes under `/payment`.
 pub fn router(handle: Handle<Payment>, waits: Waits) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let router = OpenApiRouter::new()
         .routes(routes!(create_user))
         .routes(routes!(find_user))
         .routes(routes!(add_funds))
         .routes(routes!(pay))
-        .routes(routes!(initialise_users))
-        .with_state(Arc::new(Till { handle, waits }))
+        .with_state(Arc::new(Till { handle, waits }));
+    guarded(router, Scope::PaymentRead, Scope::PaymentWrite)
+}
+
+/// The route that sets any number of users.
+pub fn bulk_router(handle: Handle<Payment>) -> OpenApiRouter {
+    guarded(OpenApiRouter::new().routes(routes!(initialise_users)).with_state(handle), Scope::Bulk, Scope::Bulk)
+}
+
+/// Another's credit is told to nobody from that of a user who is not there.
+fn check_is_own(asker: &Asker, user: &UserId) -> Result<(), Problem> {
+    if asker.speaks_for(user.as_str()) { Ok(()) } else { Err(problem(Reply::Unknown(user.clone()))) }
 }
 
 /// The name of a new user.
@@ -61,7 +72,12 @@ struct FoundUser {
     params(Idempotency),
     responses((status = 200, body = CreatedUser), AnyProblem, KeyReused),
 )]
-async fn create_user(State(till): State<Arc<Till>>, key: Idempotency) -> Result<Json<CreatedUser>, Problem> {
+async fn create_user(
+    State(till): State<Arc<Till>>,
+    asker: Asker,
+    key: Idempotency,
+) -> Result<Json<CreatedUser>, Problem> {
+    asker.check_unbound()?;
     let (partition, user) = new_name(&till.handle, &key, || UserId(Id::from_random(rand::random())), UserId::as_str);
     match call(&till.handle, partition, Command::Create { user }, key, None).await? {
         Reply::Created(user_id) => Ok(Json(CreatedUser { user_id })),
@@ -75,7 +91,12 @@ async fn create_user(State(till): State<Arc<Till>>, key: Idempotency) -> Result<
     params(("user_id" = inline(schema::Id), Path, description = "The user.")),
     responses((status = 200, body = FoundUser), AnyProblem, NotFound),
 )]
-async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -> Result<Json<FoundUser>, Problem> {
+async fn find_user(
+    State(till): State<Arc<Till>>,
+    Path(user_id): Path<UserId>,
+    asker: Asker,
+) -> Result<Json<FoundUser>, Problem> {
+    check_is_own(&asker, &user_id)?;
     let partition = till.handle.partition_of(user_id.as_str().as_bytes());
     let (command, patience) = (Command::Find { user: user_id.clone() }, Some(till.waits.read));
     match call(&till.handle, partition, command, Idempotency::default(), patience).await? {
@@ -102,8 +123,10 @@ async fn find_user(State(till): State<Arc<Till>>, Path(user_id): Path<UserId>) -
 async fn add_funds(
     State(till): State<Arc<Till>>,
     Path((user, amount)): Path<(UserId, Amount)>,
+    asker: Asker,
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
+    check_is_own(&asker, &user)?;
     let partition = till.handle.partition_of(user.as_str().as_bytes());
     done(call(&till.handle, partition, Command::AddFunds { user, amount }, key, None).await?, "funds added")
 }
@@ -123,8 +146,10 @@ async fn add_funds(
 async fn pay(
     State(till): State<Arc<Till>>,
     Path((user, amount)): Path<(UserId, Amount)>,
+    asker: Asker,
     key: Idempotency,
 ) -> Result<&'static str, Problem> {
+    check_is_own(&asker, &user)?;
     let partition = till.handle.partition_of(user.as_str().as_bytes());
     let patience = Some(till.waits.change);
     done(call(&till.handle, partition, Command::Pay { user, amount }, key, patience).await?, "paid")
@@ -141,12 +166,12 @@ async fn pay(
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
 )]
 async fn initialise_users(
-    State(till): State<Arc<Till>>,
+    State(handle): State<Handle<Payment>>,
     Path((count, credit)): Path<(Amount, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
     check_count(count.get())?;
-    let handle = &till.handle;
+    let handle = &handle;
     let parts = initial_parts(handle.partitions(), count, credit);
     let nothing = Command::Initialise { users: Vec::new(), credit };
     call_in_parts(handle, parts, nothing, Reply::Done, problem, key).await?;

@@ -9,6 +9,7 @@ mod exposition;
 mod kept;
 mod list;
 mod process;
+mod servers;
 mod source;
 mod status;
 mod top;
@@ -107,7 +108,11 @@ fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
 
 fn refused(status: u16, body: &Value) -> Error {
     let said = ["detail", "title"].iter().find_map(|name| body.get(name)?.as_str());
-    Error::Refused(said.map_or_else(|| format!("it answers with {status}"), str::to_owned))
+    let mut said = said.map_or_else(|| format!("it answers with {status}"), str::to_owned);
+    if status == 401 {
+        said.push_str(": name the file with your token in SAGAMART_TOKEN_FILE");
+    }
+    Error::Refused(said)
 }
 
 /// Text as a part of a URL.

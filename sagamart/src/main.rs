@@ -5,6 +5,7 @@ mod ask;
 mod check_data;
 mod check_database;
 mod make_secret;
+mod make_token;
 #[cfg(any(test, not(feature = "tools")))]
 mod missing;
 mod packaging;
@@ -100,6 +101,7 @@ enum Command {
     CheckData(check_data::CheckData),
     Repair(Box<repair::Repair>),
     Secret(make_secret::MakeSecret),
+    Token(make_token::MakeToken),
     #[command(hide = true)]
     Completions(packaging::Completions),
     #[command(hide = true)]
@@ -149,6 +151,7 @@ fn main() -> ExitCode {
         Command::CheckData(check) => check.run(),
         Command::Repair(repair) => finished(run("repair", 1, repair.run())),
         Command::Secret(secret) => finished(Ok(secret.run())),
+        Command::Token(token) => finished(Ok(token.run())),
         Command::Completions(completions) => finished(Ok(completions.run(&Cli::command()))),
         Command::Manual(manual) => finished(Ok(manual.run(Cli::command()))),
     }

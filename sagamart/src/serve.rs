@@ -7,10 +7,12 @@
 //! A process listens from its first moment on: `/livez` says that it lives, `/readyz` why it is not ready, and whatever else is asked is
 //! a 503. Whatever it waits for, a signal ends the wait.
 
+mod access_options;
 mod admin;
 mod browser_options;
 mod database;
 mod descriptors;
+mod documents;
 mod health;
 mod history_metrics;
 mod history_options;

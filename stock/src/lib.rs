@@ -10,4 +10,4 @@ mod routes;
 
 pub use participant::{Command, Reply, Stock, StockKey, StockRecord};
 pub use record::Item;
-pub use routes::{StockQueries, router};
+pub use routes::{StockQueries, bulk_router, router};

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Idempotency, Path, Problem,
+    access::{Scope, guarded},
     bulk::{Message, Parts, call_in_parts, check_count, in_parts, numbers_of},
     call::{Waits, call, new_name},
     openapi::{AnyProblem, Conflict, KeyReused, NotFound},
@@ -30,13 +31,18 @@ struct Shop {
 
 /// The routes under `/stock`.
 pub fn router(handle: Handle<Stock>, waits: Waits) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let router = OpenApiRouter::new()
         .routes(routes!(create_item))
         .routes(routes!(find_item))
         .routes(routes!(add_stock))
         .routes(routes!(subtract_stock))
-        .routes(routes!(initialise_items))
-        .with_state(Arc::new(Shop { handle, waits }))
+        .with_state(Arc::new(Shop { handle, waits }));
+    guarded(router, Scope::StockRead, Scope::StockWrite)
+}
+
+/// The route that sets any number of items.
+pub fn bulk_router(handle: Handle<Stock>) -> OpenApiRouter {
+    guarded(OpenApiRouter::new().routes(routes!(initialise_items)).with_state(handle), Scope::Bulk, Scope::Bulk)
 }
 
 /// The name of a new item.
@@ -144,12 +150,12 @@ async fn subtract_stock(
     responses((status = 200, body = Message), AnyProblem, Conflict, KeyReused),
 )]
 async fn initialise_items(
-    State(shop): State<Arc<Shop>>,
+    State(handle): State<Handle<Stock>>,
     Path((count, stock, price)): Path<(Amount, Amount, Amount)>,
     key: Idempotency,
 ) -> Result<Json<Message>, Problem> {
     check_count(count.get())?;
-    let handle = &shop.handle;
+    let handle = &handle;
     let parts = initial_parts(handle.partitions(), count, stock, price);
     let nothing = Command::Initialise { items: Vec::new(), stock, price };
     call_in_parts(handle, parts, nothing, Reply::Done, problem, key).await?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::{Server, Settings, Shop};
+use crate::{Server, Settings, Shop, exposition::Exposition};
 
 /// A running server and all that belongs to it.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl Fixture {
     #[must_use]
     pub fn server(&self) -> &Server {
         self.server.as_ref().expect("the server was started")
+    }
+
+    /// What its metrics say.
+    pub async fn metrics(&self) -> Exposition {
+        Exposition::parse(&self.server().operators().get("/metrics").await.text())
     }
 
     /// Where its data is.

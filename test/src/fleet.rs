@@ -38,6 +38,7 @@ pub struct Replica {
     /// Which service it is of.
     pub service: usize,
     public: u16,
+    operators: u16,
     internal: u16,
     /// The way on which the others reach it.
     pub way: Proxy,
@@ -51,7 +52,8 @@ impl Replica {
     fn new(service: usize, directory: &Path, index: usize) -> Self {
         let internal = free_port();
         let (way, log) = (Proxy::to(internal), directory.join(format!("replica-{index}.log")));
-        Self { service, public: free_port(), internal, way, peers: None, log, process: None }
+        let [public, operators] = [free_port(), free_port()];
+        Self { service, public, operators, internal, way, peers: None, log, process: None }
     }
 }
 
@@ -120,6 +122,12 @@ impl Fleet {
         Client::new(self.address(index))
     }
 
+    /// A client of what a replica lets operators see.
+    #[must_use]
+    pub fn operators(&self, index: usize) -> Client {
+        Client::new(([127, 0, 0, 1], self.replicas.get(index).map_or(0, |replica| replica.operators)).into())
+    }
+
     /// Another replica of a service, which does not run yet and of which the gateway knows nothing; returns its index.
     pub fn add_replica(&mut self, service: usize) -> usize {
         let index = self.replicas.len();
@@ -143,7 +151,7 @@ impl Fleet {
         let mut command = Command::new(binary::path());
         command.arg(SERVICES.get(replica.service).copied().unwrap_or_default());
         command.args(["--listen", &address(replica.public), "--internal-listen", &address(replica.internal)]);
-        command.args(["--advertise", &address(replica.way.port())]);
+        command.args(["--advertise", &address(replica.way.port()), "--admin-listen", &address(replica.operators)]);
         let store = self.ways.get(replica.service).map_or(0, Proxy::port);
         command.args(["--store", &format!("redis://{}", address(store))]);
         command.args(["--checkout-timeout", &self.checkout_timeout_seconds.to_string(), "--behind-gateway"]);

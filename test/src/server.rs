@@ -210,7 +210,17 @@ impl Server {
     /// Where it lets operators in, if it does.
     #[must_use]
     pub fn admin(&self) -> Option<SocketAddr> {
-        address_after("history: ", &self.stdout.text())
+        let said = self.stdout.text();
+        address_after("history: ", &said).or_else(|| address_after("operators: ", &said))
+    }
+
+    /// A new client of what it lets operators see.
+    ///
+    /// # Panics
+    /// It lets none in.
+    #[must_use]
+    pub fn operators(&self) -> Client {
+        Client::new(self.admin().expect("it lets operators in"))
     }
 
     /// A new client of it, with connections of its own.

@@ -9,7 +9,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use smol_str::{SmolStr, SmolStrBuilder};
+use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 use crate::Problem;
@@ -75,10 +75,16 @@ pub(crate) async fn layer(behind_gateway: bool, mut request: Request, next: Next
 /// A day, beyond which no number makes sense.
 const RETENTION_SECONDS_MAX: u64 = 24 * 60 * 60;
 
+/// What is in front of the keys of one caller, where callers are told apart: what one names so is not what another does. Of the
+/// request's extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySpace(pub(crate) SmolStr);
+
 /// A request that may be repeated, as its client named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// The key: 1 to [`IDEMPOTENCY_KEY_CHARS_MAX`] visible ASCII characters (`!` to `~`).
+    /// The key: 1 to [`IDEMPOTENCY_KEY_CHARS_MAX`] visible ASCII characters (`!` to `~`), behind those of the caller who is known
+    /// to ask: what one names so is not what another does.
     pub key: SmolStr,
     /// What was asked for: a hash of the method and of the path with its query, exactly as sent. One key with two
     /// fingerprints is [`Problem::idempotency_key_reused`].
@@ -132,6 +138,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(key) = key_in(&parts.headers)? else {
             return Ok(Self(None));
+        };
+        let key = match parts.extensions.get::<KeySpace>() {
+            Some(KeySpace(prefix)) => format_smolstr!("{prefix}{key}"),
+            None => key,
         };
         let fingerprint = fingerprint(&parts.method, &parts.uri);
         let retention = retention_in(&parts.headers)?;

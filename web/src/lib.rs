@@ -11,6 +11,7 @@
 //! puts it on a listener. `tests/http/toy.rs` is a whole service in miniature.
 
 mod accept;
+pub mod access;
 pub mod browsers;
 pub mod bulk;
 pub mod call;
@@ -30,6 +31,7 @@ pub mod server;
 mod site;
 mod trace_parent;
 
+pub use access::{Access, Asker};
 pub use browsers::Browsers;
 pub use dialect::Dialect;
 pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey, is_replayed};

@@ -174,6 +174,11 @@ fn response(status: &str, description: &str, retry_after: bool) -> BTreeMap<Stri
     BTreeMap::from([(status.to_owned(), response.build().into())])
 }
 
+/// A refusal of a route that is not its own.
+pub(crate) fn refused_response(status: &str, description: &str) -> RefOr<Response> {
+    response(status, description, false).into_values().next().expect("it is a map with one entry")
+}
+
 /// What any route may answer: 400 malformed, 500 internal, 503 unavailable or overloaded.
 #[derive(Clone, Copy, Debug)]
 pub struct AnyProblem;

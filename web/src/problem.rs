@@ -138,6 +138,22 @@ pub mod kinds {
         "The route has another method",
         "The path is right and the method is not. The `Allow` header lists the methods of this path.",
     );
+    /// Nobody is known to ask.
+    pub static UNAUTHENTICATED: Kind = Kind::new(
+        "unauthenticated",
+        StatusCode::UNAUTHORIZED,
+        "Who asks is not known",
+        "The route is for those who say who they are: send `Authorization: Bearer TOKEN` with a token that the operator of the \
+         shop gave you. `detail` says what is wrong with what was sent. Nothing was changed.",
+    );
+    /// Somebody who is known may not do this.
+    pub static NOT_PERMITTED: Kind = Kind::new(
+        "not-permitted",
+        StatusCode::FORBIDDEN,
+        "Who asks may not do this",
+        "The token is known, and what it is for does not include this request; `detail` says what is missing. Nothing was \
+         changed. The operator of the shop gives tokens their scopes.",
+    );
     /// A page of another origin asks.
     pub static CROSS_ORIGIN: Kind = Kind::new(
         "cross-origin",
@@ -247,6 +263,8 @@ pub mod kinds {
         &NO_SUCH_ROUTE,
         &NOT_FOUND,
         &METHOD_NOT_ALLOWED,
+        &UNAUTHENTICATED,
+        &NOT_PERMITTED,
         &CROSS_ORIGIN,
         &HOST_NOT_SERVED,
         &BODY_TOO_LARGE,
@@ -434,6 +452,14 @@ impl IntoResponse for Problem {
         *response.status_mut() = problem.content.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if problem.content.kind.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, 11.6.1. Browsers ask the person upon the second one.
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.append(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"sagamart: the password is a token\""),
+            );
+        }
         if let Some(seconds) = problem.content.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

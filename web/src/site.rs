@@ -17,8 +17,9 @@ use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    Browsers, Dialect, Path, Problem, Readiness, Report,
+    Access, Browsers, Dialect, Path, Problem, Readiness, Report,
     accept::preferred,
+    access::{self, Guard, Scope},
     exposition, idempotency,
     metrics::HttpMetrics,
     openapi::{self, About},
@@ -33,10 +34,12 @@ pub struct Site {
     pub about: About,
     /// What `/readyz` answers from.
     pub readiness: Readiness,
-    /// What `/metrics` shows; the HTTP metrics are added to it.
-    pub registry: Registry,
-    /// The HTTP metrics, which sites of one process that follow each other share.
+    /// What `/metrics` shows. With none there is no such route: metrics are for operators.
+    pub registry: Option<Arc<Registry>>,
+    /// What counts the requests.
     pub metrics: HttpMetrics,
+    /// Who may ask; with none, everybody who gets here.
+    pub access: Option<Access>,
     /// The services' kinds of problems, to be explained under their `type`. Those of [`kinds::ALL`] are there anyway.
     pub kinds: Vec<&'static Kind>,
     /// How the services' answers are spelled.
@@ -52,22 +55,25 @@ struct Common {
     pages: Pages,
     openapi: Bytes,
     readiness: Readiness,
-    registry: Registry,
+    registry: Option<Arc<Registry>>,
     kinds: Vec<&'static Kind>,
 }
 
+/// What is told to everybody: whether the process is well, and how it is to be asked.
+const OPEN: [&str; 6] = ["/", "/livez", "/readyz", "/openapi.json", "/problems", "/problems/{slug}"];
+
 impl Site {
-    /// Joins the services' routes with the common ones: `/`, `/livez`, `/readyz`, `/metrics`, `/openapi.json` and
-    /// `/problems/{slug}`. Every path that no route has and every wrong method is answered with a [`Problem`], and
+    /// Joins the services' routes with the common ones: `/`, `/livez`, `/readyz`, `/openapi.json`, `/problems/{slug}` and perhaps
+    /// `/metrics`. Every path that no route has and every wrong method is answered with a [`Problem`], and
     /// every request is measured.
     ///
     /// # Panics
     /// When two routes are the same, like [`Router::route`]; and, where debug assertions are on, when a route of the services is not
-    /// documented or something documented is no route.
+    /// documented or something documented is no route; and, where there is an [`Access`], when one does not say which scope it asks for
+    /// ([`access::guarded`]).
     pub fn router(mut self, services: OpenApiRouter) -> (Router, OpenApi) {
         let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
-        self.metrics.register(&mut self.registry);
-        let http_metrics = self.metrics.clone();
+        let (access, http_metrics) = (self.access.clone(), self.metrics.clone());
         let (services, mut document) = services.split_for_parts();
         debug_assert_eq!(
             paths_of(&services),
@@ -75,17 +81,17 @@ impl Site {
             "every route is documented"
         );
         self.dialect.describe(&mut document);
-        let (common, common_document) = common_routes().split_for_parts();
+        let (common, common_document) = common_routes(self.registry.is_some()).split_for_parts();
         document.merge(common_document);
         self.about.tags.push(("operations", "What is for operators: health, metrics, documents."));
         openapi::describe(&mut document, &self.about);
 
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
         let dialect = self.dialect;
+        let guard = Guard::of(access, &mut document, &OPEN);
         let common_state = Arc::new(self.common(&document));
-        let router = dialect
-            .answers(services)
-            .merge(common.with_state(common_state))
+        let router = guard
+            .on(dialect.answers(services).merge(common.with_state(common_state)))
             .fallback(no_such_route)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn(move |request, next| idempotency::layer(behind_gateway, request, next)))
@@ -93,17 +99,17 @@ impl Site {
         (browsers.cors(dialect.paths(router)), document)
     }
 
-    /// What answers until the services are there: `/livez`, `/readyz`, `/metrics` and `/problems`. Whatever else is asked for is
+    /// What answers until the services are there: `/livez`, `/readyz`, `/problems` and perhaps `/metrics`. Whatever else is asked for is
     /// refused as [`kinds::STARTING`]; behind a gateway with 502, upon which that asks another replica.
-    pub fn starting(mut self) -> Router {
-        self.metrics.register(&mut self.registry);
-        let http_metrics = self.metrics.clone();
-        let (common, document) = starting_routes().split_for_parts();
+    pub fn starting(self) -> Router {
+        let (access, http_metrics) = (self.access.clone(), self.metrics.clone());
+        let (common, mut document) = starting_routes(self.registry.is_some()).split_for_parts();
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
         let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
+        let guard = Guard::of(access, &mut document, &OPEN);
         let state = Arc::new(self.common(&document));
-        let router = common
-            .with_state(state)
+        let router = guard
+            .on(common.with_state(state))
             .fallback(async move || Problem::starting(behind_gateway))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(layer);
@@ -124,17 +130,21 @@ impl Site {
     }
 }
 
-fn common_routes() -> OpenApiRouter<Arc<Common>> {
-    starting_routes().routes(routes!(show_index)).routes(routes!(openapi_json))
+fn common_routes(shows_metrics: bool) -> OpenApiRouter<Arc<Common>> {
+    starting_routes(shows_metrics).routes(routes!(show_index)).routes(routes!(openapi_json))
 }
 
-fn starting_routes() -> OpenApiRouter<Arc<Common>> {
-    OpenApiRouter::default()
+fn starting_routes(shows_metrics: bool) -> OpenApiRouter<Arc<Common>> {
+    let routes = OpenApiRouter::default()
         .routes(routes!(livez))
         .routes(routes!(readyz))
-        .routes(routes!(metrics))
         .routes(routes!(list_problems))
-        .routes(routes!(explain_problem))
+        .routes(routes!(explain_problem));
+    if !shows_metrics {
+        return routes;
+    }
+    let metrics = OpenApiRouter::default().routes(routes!(metrics));
+    routes.merge(access::guarded(metrics, Scope::Metrics, Scope::Metrics))
 }
 
 async fn no_such_route() -> Problem {
@@ -200,7 +210,8 @@ async fn readyz(State(common): State<Arc<Common>>) -> (StatusCode, Json<Report>)
     )),
 )]
 async fn metrics(State(common): State<Arc<Common>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let registry = &common.registry;
+    let registry =
+        common.registry.as_deref().ok_or_else(|| Problem::internal("the route is there without a registry"))?;
     let (content_type, body) = match preferred(&headers, &["text/plain", "application/openmetrics-text"]) {
         0 => (exposition::PROMETHEUS, exposition::prometheus(registry)),
         _ => (exposition::OPENMETRICS, exposition::openmetrics(registry)),

@@ -91,9 +91,41 @@ livenessProbe:
   failureThreshold: 3
 {{- end }}
 
+{{- /* Where the tokens are in a pod. */}}
+{{- define "sagamart.tokensMount" -}}
+{{- if .Values.access.tokensSecret.name }}
+- name: tokens
+  mountPath: /etc/sagamart/tokens
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "sagamart.tokensVolume" -}}
+{{- if .Values.access.tokensSecret.name }}
+- name: tokens
+  secret:
+    secretName: {{ .Values.access.tokensSecret.name }}
+{{- end }}
+{{- end }}
+
 {{- define "sagamart.commonEnvironment" -}}
 - name: SAGAMART_LISTEN
   value: 0.0.0.0:8000
+- name: SAGAMART_METRICS_LISTEN
+  value: 0.0.0.0:8020
+{{- if .Values.access.tokensSecret.name }}
+- name: SAGAMART_TOKENS
+  value: /etc/sagamart/tokens/{{ .Values.access.tokensSecret.key }}
+{{- else if .Values.access.insecure }}
+- name: SAGAMART_INSECURE
+  value: "true"
+{{- else }}
+{{- fail "access: nobody would have to say who they are: name a Secret with a file of tokens in access.tokensSecret.name (docs/access.md), or, where whoever reaches the shop may do everything, set access.insecure=true" }}
+{{- end }}
+{{- if .Values.access.publicBulk }}
+- name: SAGAMART_PUBLIC_BULK
+  value: "true"
+{{- end }}
 - name: SAGAMART_PARTITIONS
   value: {{ .Values.settings.partitions | quote }}
 - name: SAGAMART_CHECKOUT_TIMEOUT

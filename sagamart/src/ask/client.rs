@@ -1,15 +1,33 @@
 //! A request of a server of the shop.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{env, fmt, fs, io, str::FromStr, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::{Method, Request, Response, body::Incoming, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response,
+    body::Incoming,
+    client::conn::http1,
+    header::{self, HeaderValue},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
 /// Longer than any question takes that the history answers from a bounded number of pages.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How whoever runs the command says who it is. Never in an argument: those are in the list of processes for everybody.
+static TOKEN: LazyLock<Result<Option<HeaderValue>, String>> = LazyLock::new(|| {
+    let given = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let text = match (given("SAGAMART_TOKEN"), given("SAGAMART_TOKEN_FILE")) {
+        (Some(token), _) => token,
+        (None, Some(file)) => fs::read_to_string(&file).map_err(|error: io::Error| format!("{file}: {error}"))?,
+        (None, None) => return Ok(None),
+    };
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", text.trim())).map_err(|error| error.to_string())?;
+    header.set_sensitive(true);
+    Ok(Some(header))
+});
 
 /// Where a server listens: `http://HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +109,9 @@ impl Address {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.0);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
+        }
+        if let Some(token) = TOKEN.as_ref().map_err(|error| self.unreached(error.as_str()))? {
+            request = request.header(header::AUTHORIZATION, token);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.unreached(error))?;
         sender.send_request(request).await.map_err(|error| self.unreached(error))

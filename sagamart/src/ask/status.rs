@@ -19,12 +19,13 @@ use super::{
     kept,
     process::{self, Health},
     read,
+    servers::Servers,
 };
 
 /// Says how far the history goes and whether each server is well; exits with 0 if all is, 1 if not, 2 if one is not reached
 #[derive(Args, Debug)]
 pub(crate) struct Status {
-    /// A server of the shop; may be said several times, once for each replica
+    /// Where clients ask the shop; may be said several times, once for each replica
     #[arg(
         long = "shop",
         value_name = "URL",
@@ -34,10 +35,8 @@ pub(crate) struct Status {
     )]
     shops: Vec<Address>,
 
-    /// Where a replica lets operators in (its --admin-listen), to show its partitions and the replicas of its service; may be
-    /// said several times. What --admin names is shown without it, where it has any
-    #[arg(long = "replica", value_name = "URL", env = "SAGAMART_REPLICA_ADMIN", value_delimiter = ',')]
-    replicas: Vec<Address>,
+    #[command(flatten)]
+    servers: Servers,
 
     /// Shows every partition, not only those that do not do all of their work
     #[arg(long)]
@@ -112,29 +111,29 @@ impl Status {
         for shop in &self.shops {
             health = health.max(shop_health(&mut out, shop).await?);
         }
-        // It was said above if it is not reached.
-        if let Ok(Some(process)) = process::ask(&self.origin.admin.address).await {
-            health = health.max(process.show(&mut out, &self.origin.admin.address, self.partitions)?);
-        }
-        for replica in &self.replicas {
-            health = health.max(self.replica(&mut out, replica).await?);
+        for process in self.servers.with(&self.origin.admin.address) {
+            // It was said above if that is not reached.
+            let was_said = process == self.origin.admin.address && health == Health::Unreached;
+            health = health.max(self.process(&mut out, &process, was_said).await?);
         }
         Ok(ExitCode::from(health as u8))
     }
 
-    async fn replica(&self, out: &mut impl Write, address: &Address) -> Result<Health, Error> {
-        match process::ask(address).await {
-            Ok(Some(process)) => process.show(out, address, self.partitions),
+    async fn process(&self, out: &mut impl Write, address: &Address, was_said: bool) -> Result<Health, Error> {
+        let said = match process::ask(address).await {
+            Ok(Some(process)) => process.show(out, address, self.partitions)?,
             Ok(None) => {
                 writeln!(out, "process at {address}: it says nothing of itself")?;
-                Ok(Health::Unwell)
+                return Ok(Health::Unwell);
             }
+            Err(Error::Unreached(_) | Error::Foreign { .. }) if was_said => return Ok(Health::Unreached),
             Err(error @ (Error::Unreached(_) | Error::Foreign { .. })) => {
                 writeln!(out, "process: {error}: say with --replica where it lets operators in")?;
-                Ok(Health::Unreached)
+                return Ok(Health::Unreached);
             }
-            Err(other) => Err(other),
-        }
+            Err(other) => return Err(other),
+        };
+        Ok(said.max(counted(out, address).await?))
     }
 }
 
@@ -211,9 +210,9 @@ impl fmt::Display for Proof<'_> {
 }
 
 async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Error> {
-    let (ready, metrics) = match (shop.get("/readyz").await, shop.get("/metrics").await) {
-        (Ok(ready), Ok(metrics)) => (ready, metrics.body),
-        (Err(error), _) | (_, Err(error)) => {
+    let ready = match shop.get("/readyz").await {
+        Ok(ready) => ready,
+        Err(error) => {
             writeln!(out, "shop: {error}: say with --shop where it is")?;
             return Ok(Health::Unreached);
         }
@@ -222,10 +221,16 @@ async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Err
         serde_json::from_str(&ready.body).unwrap_or(Ready { reasons: vec![ready.body.clone()], durability: None });
     let is_ready = ready.status == 200;
     let said = if is_ready { "ready".to_owned() } else { format!("NOT ready: {}", reasons.join("; ")) };
-    writeln!(out, "shop at {shop}: {said}")?;
-    let works = sum_by(&metrics, "sagamart_store_works", "service").values().all(|works| *works > 0.0);
     let kept = durability.map_or_else(String::new, |durability| format!(", {durability}"));
-    writeln!(out, "  store: {}{kept}", if works { "works" } else { "does NOT work" })?;
+    writeln!(out, "shop at {shop}: {said}{kept}")?;
+    Ok(if is_ready { Health::Well } else { Health::Unwell })
+}
+
+/// What a process counts, in a line for each of its services.
+async fn counted(out: &mut impl Write, process: &Address) -> Result<Health, Error> {
+    let metrics = process.get("/metrics").await?.body;
+    let works = sum_by(&metrics, "sagamart_store_works", "service").values().all(|works| *works > 0.0);
+    writeln!(out, "  store: {}", if works { "works" } else { "does NOT work" })?;
     let columns = COUNTED.map(|(name, _)| sum_by(&metrics, name, "service"));
     let heads: String = COUNTED.iter().map(|(_, head)| format!("{head:>11}")).collect();
     writeln!(out, "  {:<9}{heads}", "service")?;
@@ -237,5 +242,5 @@ async fn shop_health(out: &mut impl Write, shop: &Address) -> Result<Health, Err
     }
     let is_bad =
         BAD.iter().filter_map(|index| columns.get(*index)).any(|column| column.values().any(|value| *value > 0.0));
-    Ok(if is_ready && works && !is_bad { Health::Well } else { Health::Unwell })
+    Ok(if works && !is_bad { Health::Well } else { Health::Unwell })
 }

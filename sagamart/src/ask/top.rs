@@ -1,8 +1,8 @@
 //! `sagamart top`: a shop at work, on a screen that is refreshed.
 //!
 //! ```text
-//!   /metrics of each --shop ───────────┐
-//!   /services of --admin, --replica ───┴─▶ Sample ── with the one before ─▶ Figures ─▶ lines ─▶ Terminal, or once on standard output
+//!   /metrics and /services of --admin and each --replica ─▶ Sample ── with the one before ─▶ Figures ─▶ lines ─▶ Terminal, or
+//!                                                                                            once on standard output
 //! ```
 
 mod figures;
@@ -28,7 +28,7 @@ use self::{
     screen::{Order, Screen},
     terminal::{QUIT, Terminal},
 };
-use super::{Error, client::Address, duration, source::Admin};
+use super::{Error, client::Address, duration, servers::Servers, source::Admin};
 
 /// Shows a shop at work, refreshed until `q` or ctrl-c: checkouts, how they end and how long they take, and the partitions with
 /// their lags and queues. `n`, `l` and `w` sort those by name, by lag and by what waits
@@ -44,20 +44,8 @@ pub(crate) struct Top {
     #[arg(long)]
     once: bool,
 
-    /// A server of the shop; may be said several times, once for each replica
-    #[arg(
-        long = "shop",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8000",
-        env = "SAGAMART_SHOP",
-        value_delimiter = ','
-    )]
-    shops: Vec<Address>,
-
-    /// Where a replica lets operators in (its --admin-listen), to show its partitions and the replicas of its service; may be
-    /// said several times. What --admin names is shown without it, where it has any
-    #[arg(long = "replica", value_name = "URL", env = "SAGAMART_REPLICA_ADMIN", value_delimiter = ',')]
-    replicas: Vec<Address>,
+    #[command(flatten)]
+    servers: Servers,
 
     #[command(flatten)]
     admin: Admin,
@@ -84,9 +72,9 @@ impl Top {
     }
 
     async fn print(&self) -> Result<ExitCode, Error> {
-        let before = Sample::take(&self.shops, &self.processes()).await;
+        let before = Sample::take(&self.processes()).await;
         tokio::time::sleep(self.every).await;
-        let now = Sample::take(&self.shops, &self.processes()).await;
+        let now = Sample::take(&self.processes()).await;
         let (width, height) = (usize::MAX, usize::MAX);
         let screen = Screen { width, height, is_coloured: false, order: Order::Name, is_refreshed: false };
         let lines = screen.lines(&Figures::between(Some(&before), &now), self.every);
@@ -106,7 +94,7 @@ impl Top {
             let now = tokio::select! {
                 () = stops.next() => return Ok(ExitCode::SUCCESS),
                 () = terminal.quit() => return Ok(ExitCode::SUCCESS),
-                now = Sample::take(&self.shops, &processes) => now,
+                now = Sample::take(&processes) => now,
             };
             let figures = Figures::between(before.as_ref(), &now);
             loop {
@@ -131,15 +119,8 @@ impl Top {
         }
     }
 
-    /// Whoever is asked for partitions, each once.
     fn processes(&self) -> Vec<Address> {
-        let mut processes = vec![self.admin.address.clone()];
-        for replica in &self.replicas {
-            if !processes.contains(replica) {
-                processes.push(replica.clone());
-            }
-        }
-        processes
+        self.servers.with(&self.admin.address)
     }
 }
 

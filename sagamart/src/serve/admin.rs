@@ -1,52 +1,71 @@
 //! What operators ask, on a listener of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Browsers, Dialect, Readiness, Site,
+    Access, Browsers, Dialect, Readiness, Site,
     metrics::HttpMetrics,
     openapi::About,
     server::{self, Front},
 };
 
-use super::{Error, life::Stop};
+use super::{Error, documents, life::Stop};
 
 /// What follows events is cut off after this long: it goes on elsewhere, or later.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The listener for operators.
+/// The listener for operators, or the one for those who count.
 #[derive(Debug)]
 pub(crate) struct Admin {
     address: SocketAddr,
+    parts: Parts,
+    front: Front,
     /// Ends it when it is dropped.
     open: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), server::Error>>,
 }
 
+/// What it answers from.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) browsers: Browsers,
+    pub(crate) access: Option<Access>,
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: HttpMetrics,
+}
+
+impl Parts {
+    fn site(self, registry: Arc<Registry>, about: About) -> Site {
+        let Self { browsers, access, readiness, metrics } = self;
+        Site {
+            about,
+            readiness,
+            registry: Some(registry),
+            metrics,
+            access,
+            kinds: documents::kinds(),
+            dialect: Dialect::default(),
+            behind_gateway: false,
+            browsers,
+        }
+    }
+}
+
 impl Admin {
-    /// Lets operators in.
+    /// Lets operators see what the process waits for.
     pub(crate) fn begin(
         listener: TcpListener,
-        routes: OpenApiRouter,
-        browsers: Browsers,
-        readiness: Readiness,
+        registry: Arc<Registry>,
+        parts: Parts,
         stop: Stop,
     ) -> Result<Self, Error> {
         let address = listener.local_addr()?;
-        let site = Site {
-            about: about(&routes),
-            readiness,
-            registry: Registry::default(),
-            metrics: HttpMetrics::default(),
-            kinds: [order::problems::ALL, api::problems::ALL].concat(),
-            dialect: Dialect::default(),
-            behind_gateway: false,
-            browsers: browsers.clone(),
-        };
-        let (router, _) = site.router(routes);
+        let nothing = OpenApiRouter::<()>::new();
+        let front = Front::new(parts.clone().site(registry, documents::of_operators(nothing.get_openapi())).starting());
+        let browsers = parts.browsers.clone();
         let bounds = server::Settings { drain_timeout: DRAIN_TIMEOUT, browsers, ..server::Settings::default() };
         let mut stop = stop;
         let (open, closed) = oneshot::channel::<()>();
@@ -57,8 +76,15 @@ impl Admin {
             }
         };
         let serving =
-            tokio::spawn(server::serve(listener, Front::new(router), bounds, server::Metrics::default(), stopping));
-        Ok(Self { address, open, serving })
+            tokio::spawn(server::serve(listener, front.clone(), bounds, server::Metrics::default(), stopping));
+        Ok(Self { address, parts, front, open, serving })
+    }
+
+    /// Has it answer all that operators ask.
+    pub(crate) fn open(&self, registry: Arc<Registry>, routes: OpenApiRouter) {
+        let (router, _) =
+            self.parts.clone().site(registry, documents::of_operators(routes.get_openapi())).router(routes);
+        self.front.open(router);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -72,24 +98,5 @@ impl Admin {
         if let Ok(Err(error)) = self.serving.await {
             tracing::debug!(%error, "operators were cut off");
         }
-    }
-}
-
-const HISTORY: (&str, &str) = ("history", "What happened: checkouts, accounts, events.");
-const CONSOLE: (&str, &str) = ("console", "The same as pages for people.");
-const PROCESS: (&str, &str) = ("process", "What runs in this process, and what it is like now.");
-
-/// What the operators' listener says about itself.
-fn about(routes: &OpenApiRouter) -> About {
-    let has_history = routes.get_openapi().paths.paths.contains_key("/history");
-    About {
-        name: "sagamart admin",
-        version: env!("CARGO_PKG_VERSION"),
-        description: "What became of every checkout, item and user of the shop, and what its processes are like now, for those \
-                      who operate it. Not for the public.",
-        tags: if has_history { vec![HISTORY, PROCESS, CONSOLE] } else { vec![PROCESS] },
-        example: None,
-        steps: Vec::new(),
-        pages: has_history.then_some(("/console", "Open the console")),
     }
 }

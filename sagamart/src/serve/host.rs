@@ -1,4 +1,4 @@
-//! What every serving process does around its services: the public listener from the first moment on, readiness, and an orderly
+//! What every serving process does around its services: its listeners from the first moment on, readiness, and an orderly
 //! end.
 //!
 //! ```text
@@ -6,22 +6,28 @@
 //!              /livez 200, all else 503 │ requests wait      /readyz 200       running requests finish
 //! ```
 
-use std::{io, net::SocketAddr, pin::Pin};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc};
 
 use prometheus_client::registry::Registry;
 use saga::{Halt, Health};
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Browsers, Readiness, Site,
+    Access, Browsers, Readiness, Site,
+    access::{self, Scope},
     metrics::HttpMetrics,
-    openapi::{About, Step},
     server::{self, Front},
 };
 
 use super::{
-    Error, descriptors, health::StoreHealth, http_options::HttpOptions, life::Stop, options::ServeOptions,
+    Error,
+    admin::{self, Admin},
+    descriptors, documents,
+    health::StoreHealth,
+    http_options::HttpOptions,
+    life::Stop,
+    options::ServeOptions,
     vitals::Vitals,
 };
 
@@ -43,58 +49,145 @@ pub(crate) trait Run: Send {
     fn stop(self) -> impl Future<Output = Result<(), Halt>> + Send;
 }
 
+/// Where operators ask.
+pub(crate) enum Operators {
+    /// At a listener of their own.
+    Apart(TcpListener),
+    /// Where clients would: there are none.
+    AtListen,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What a process answers.
+pub(crate) struct Routes {
+    /// To clients.
+    pub(crate) shop: OpenApiRouter,
+    /// To those who set very much at once.
+    pub(crate) bulk: OpenApiRouter,
+    /// To operators.
+    pub(crate) operated: OpenApiRouter,
+}
+
 /// The HTTP side of a process.
 pub(crate) struct Host {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where operators ask, if that is elsewhere.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) readiness: Readiness,
     /// What `/readyz` and metrics say of the store.
     pub(crate) store: StoreHealth,
     stop: Stop,
     registry: Registry,
-    metrics: HttpMetrics,
-    http: HttpOptions,
-    browsers: Browsers,
+    public: Public,
+    has_public_bulk: bool,
     front: Front,
     serving: JoinHandle<Result<(), server::Error>>,
+    operators: Option<Admin>,
+    /// Who has the metrics alone.
+    counting: Option<Admin>,
+}
+
+/// What the public listener answers from.
+struct Public {
+    readiness: Readiness,
+    metrics: HttpMetrics,
+    access: Option<Access>,
+    http: HttpOptions,
+    browsers: Browsers,
+    /// Whether operators ask there, for there are no clients.
+    is_operators: bool,
 }
 
 impl Host {
     /// Listens, and says from now on that the process is starting. `runs` is what it is to run.
-    pub(crate) async fn listen(options: &ServeOptions, runs: &'static str, stop: Stop) -> Result<Self, Error> {
+    pub(crate) async fn listen(
+        options: &ServeOptions,
+        runs: &'static str,
+        operators: Operators,
+        stop: Stop,
+    ) -> Result<Self, Error> {
         descriptors::raise();
+        let access = options.access.access()?;
         let listener = options.listen().listen("--listen").await?;
         let address = listener.local_addr()?;
+        options.access.check("--listen", address, access.as_ref())?;
         let (readiness, store) = (Readiness::new(), StoreHealth::opening());
         readiness.state_durability(options.store.durability());
         let trouble = store.clone();
         readiness.check("store", move || trouble.trouble().map_or(Ok(()), Err));
+        if let Some(access) = access.clone() {
+            readiness.limit("tokens", move || access.trouble().map_or(Ok(()), Err));
+        }
         let (metrics, connections) = (HttpMetrics::default(), server::Metrics::default());
         let registries = [(); 2].map(|()| {
             let mut registry = Registry::default();
+            metrics.register(&mut registry);
             connections.register(&mut registry);
             registry.register_collector(Box::new(Vitals::new(readiness.clone(), runs)));
             registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(store.clone()));
             registry
         });
         let [starting, registry] = registries;
-        let (http, browsers) = (options.http(), options.shops_browsers());
+        let starting = Arc::new(starting);
+        let counting = match options.metrics_listen() {
+            Some(listener) => {
+                let listener = listener.listen("--metrics-listen").await?;
+                options.access.check("--metrics-listen", listener.local_addr()?, access.as_ref())?;
+                let (browsers, metrics) = (options.browsers.of_operators(), metrics.clone());
+                let parts = admin::Parts { browsers, access: access.clone(), readiness: readiness.clone(), metrics };
+                Some(Admin::begin(listener, Arc::clone(&starting), parts, stop.clone())?)
+            }
+            None => None,
+        };
+        let mut public = Public {
+            readiness: readiness.clone(),
+            metrics: metrics.clone(),
+            access: access.clone(),
+            http: options.http(),
+            browsers: options.shops_browsers(),
+            is_operators: false,
+        };
+        let mut at_listen: Option<Arc<Registry>> = None;
+        let operators = match operators {
+            Operators::Apart(listener) => {
+                options.access.check("--admin-listen", listener.local_addr()?, access.as_ref())?;
+                let browsers = options.browsers.of_operators();
+                let parts = admin::Parts { browsers, access, readiness: readiness.clone(), metrics };
+                Some(Admin::begin(listener, starting, parts, stop.clone())?)
+            }
+            Operators::AtListen => {
+                public.is_operators = true;
+                at_listen = Some(starting);
+                None
+            }
+            Operators::Nowhere => None,
+        };
         let nothing = OpenApiRouter::<()>::new();
-        let about = about(nothing.get_openapi(), http);
-        let starting = site(starting, &metrics, &readiness, (http, &browsers), about);
-        let front = Front::new(starting.starting());
+        let front = Front::new(public.site(at_listen, nothing.get_openapi()).starting());
         let mut bounds = options.bounds();
         bounds.connections_max = descriptors::connections_max(bounds.connections_max);
         let mut told = stop.clone();
         let stopping = readiness.clone().drain_after(async move { told.told().await }, options.drain_notice());
         let serving = tokio::spawn(server::serve(listener, front.clone(), bounds, connections, stopping));
-        tracing::info!(%address, "listening; the data are being opened");
-        Ok(Self { address, readiness, store, stop, registry, metrics, http, browsers, front, serving })
-    }
-
-    /// Tells when the process is told to stop.
-    pub(crate) fn stop(&self) -> Stop {
-        self.stop.clone()
+        let (admin, has_public_bulk) =
+            (operators.as_ref().map(Admin::address), options.access.has_public_bulk(address));
+        tracing::info!(%address, admin = admin.map(tracing::field::display), "listening; the data are being opened");
+        Ok(Self {
+            address,
+            admin,
+            readiness,
+            store,
+            stop,
+            registry,
+            public,
+            has_public_bulk,
+            front,
+            serving,
+            operators,
+            counting,
+        })
     }
 
     /// Where services and stores register their metrics.
@@ -104,15 +197,38 @@ impl Host {
 
     /// Serves until told to stop, or until a service stops by itself. `greet` is called once requests are welcome.
     pub(crate) async fn serve(
-        self,
-        mut services: impl Run,
-        routes: OpenApiRouter,
+        mut self,
+        services: impl Run,
+        routes: Routes,
         greet: impl FnOnce() -> io::Result<()>,
     ) -> Result<(), Error> {
-        let Self { readiness, mut stop, registry, metrics, http, browsers, front, mut serving, .. } = self;
-        let about = about(routes.get_openapi(), http);
-        let (router, _) = site(registry, &metrics, &readiness, (http, &browsers), about).router(routes);
-        front.open(router);
+        let Routes { mut shop, bulk, operated } = routes;
+        let operated = access::guarded(operated, Scope::AdminRead, Scope::AdminRepair);
+        if self.has_public_bulk {
+            shop = shop.merge(bulk.clone());
+        }
+        let registry = Arc::new(std::mem::take(&mut self.registry));
+        if let Some(counting) = &self.counting {
+            counting.open(Arc::clone(&registry), OpenApiRouter::new());
+        }
+        if self.public.is_operators {
+            shop = shop.merge(operated).merge(bulk);
+        } else if let Some(operators) = &self.operators {
+            operators.open(Arc::clone(&registry), operated.merge(bulk));
+        }
+        let registry = self.public.is_operators.then_some(registry);
+        let (router, _) = self.public.site(registry, shop.get_openapi()).router(shop);
+        self.front.open(router);
+        let others = [self.operators.take(), self.counting.take()];
+        let served = self.run(services, greet).await;
+        for other in others.into_iter().flatten() {
+            other.end().await;
+        }
+        served
+    }
+
+    async fn run(self, mut services: impl Run, greet: impl FnOnce() -> io::Result<()>) -> Result<(), Error> {
+        let Self { readiness, mut stop, mut serving, .. } = self;
         let mut recovered = services.recovered();
         let mut greet = Some(greet);
         loop {
@@ -161,22 +277,23 @@ pub(crate) fn is_well(health: &Health) -> Result<(), String> {
     }
 }
 
-fn site(
-    registry: Registry,
-    metrics: &HttpMetrics,
-    readiness: &Readiness,
-    (http, browsers): (HttpOptions, &Browsers),
-    about: About,
-) -> Site {
-    Site {
-        about,
-        readiness: readiness.clone(),
-        registry,
-        metrics: metrics.clone(),
-        kinds: [order::problems::ALL, api::problems::ALL].concat(),
-        dialect: http.dialect(),
-        behind_gateway: http.behind_gateway,
-        browsers: browsers.clone(),
+impl Public {
+    fn site(&self, registry: Option<Arc<Registry>>, document: &OpenApi) -> Site {
+        Site {
+            about: if self.is_operators {
+                documents::of_operators(document)
+            } else {
+                documents::of_shop(document, self.http)
+            },
+            readiness: self.readiness.clone(),
+            registry,
+            metrics: self.metrics.clone(),
+            access: self.access.clone(),
+            kinds: documents::kinds(),
+            dialect: self.http.dialect(),
+            behind_gateway: self.http.behind_gateway,
+            browsers: self.browsers.clone(),
+        }
     }
 }
 
@@ -184,47 +301,4 @@ fn site(
 pub(crate) fn is_unlimited(health: &Health) -> Result<(), String> {
     let limits = health.limits();
     if limits.is_empty() { Ok(()) } else { Err(limits.join("; ")) }
-}
-
-fn about(document: &OpenApi, http: HttpOptions) -> About {
-    let has = |path: &str| document.paths.paths.contains_key(path);
-    // What a gateway shows of this is order's, and behind it are all three.
-    let is_whole_shop = has("/orders/checkout/{order_id}") && (http.behind_gateway || has("/payment/create_user"));
-    About {
-        name: "sagamart",
-        version: env!("CARGO_PKG_VERSION"),
-        description: "Order, stock and payment, whose checkout is a choreographed saga: it happens as a whole or not at \
-                      all, and an answer is never taken back.",
-        tags: vec![
-            ("orders", "Orders, and the checkout."),
-            ("stock", "Items, their units and prices."),
-            ("payment", "Users and their credit."),
-        ],
-        example: is_whole_shop.then_some(include_str!("../first-checkout.sh")),
-        steps: if is_whole_shop { FIRST_CHECKOUT.to_vec() } else { Vec::new() },
-        pages: None,
-    }
-}
-
-/// The same as the example, by hand.
-const FIRST_CHECKOUT: [Step; 10] = [
-    step("Create a user", "POST", "/payment/create_user", &[]),
-    step("Add credit", "POST", "/payment/add_funds/{user_id}/{amount}", &[("amount", "100")]),
-    step("Create an item", "POST", "/stock/item/create/{price}", &[("price", "5")]),
-    step("Add stock", "POST", "/stock/add/{item_id}/{amount}", &[("amount", "10")]),
-    step("Create an order", "POST", "/orders/create/{user_id}", &[]),
-    step("Add to the order", "POST", "/orders/addItem/{order_id}/{item_id}/{quantity}", &[("quantity", "2")]),
-    step("Check out", "POST", "/orders/checkout/{order_id}", &[]),
-    step("Find the order", "GET", "/orders/find/{order_id}", &[]),
-    step("Find the item", "GET", "/stock/find/{item_id}", &[]),
-    step("Find the user", "GET", "/payment/find_user/{user_id}", &[]),
-];
-
-const fn step(
-    title: &'static str,
-    method: &'static str,
-    path: &'static str,
-    values: &'static [(&'static str, &'static str)],
-) -> Step {
-    Step { title, method, path, values }
 }

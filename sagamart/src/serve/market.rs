@@ -64,6 +64,9 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
         Some(history) => notes.with(history.clone(), |by, because| observer::Command::Redelivered { by, because }),
         None => notes,
     };
+    let bulk = order::bulk_router(order.clone())
+        .merge(stock::bulk_router(stock.clone()))
+        .merge(payment::bulk_router(payment.clone()));
     let routes = order::router(order, Arc::new(queries), checkout_timeout, waits, log)
         .merge(stock::router(stock, waits))
         .merge(payment::router(payment, waits));
@@ -72,13 +75,15 @@ pub(crate) fn start<S: Store + Clone, E: From<NotConnected>>(
         HistoryMetrics::register(registry).ask(history.clone(), observer);
         observer::router(history, Arc::new(books))
     });
-    Ok(Market { running: market.start()?, routes, history, operated, notes })
+    Ok(Market { running: market.start()?, routes, bulk, history, operated, notes })
 }
 
 /// The services of the shop, running.
 pub(crate) struct Market {
     pub(crate) running: Running,
     pub(crate) routes: OpenApiRouter,
+    /// Routes that set very much at once.
+    pub(crate) bulk: OpenApiRouter,
     /// Routes for operators, where a history is kept.
     pub(crate) history: Option<OpenApiRouter>,
     /// What operators may do.

@@ -16,6 +16,7 @@ use web::Browsers;
 
 use super::{
     Error,
+    access_options::AccessOptions,
     browser_options::BrowserOptions,
     half_the_processors,
     history_options::{HistoryOptions, RetentionOptions},
@@ -37,6 +38,11 @@ pub(crate) struct ServeOptions {
     // Without a variable: Kubernetes sets SAGAMART_PORT where a Service is called so, and to something else.
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+
+    /// Where Prometheus may ask for /metrics without being let in where operators are, who have them too: HOST:PORT, or a port
+    /// alone for 127.0.0.1 [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT", env = "SAGAMART_METRICS_LISTEN")]
+    metrics_listen: Option<ListenAddress>,
 
     #[command(flatten)]
     pub(crate) store: StoreOptions,
@@ -95,6 +101,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) browsers: BrowserOptions,
+
+    #[command(flatten)]
+    pub(crate) access: AccessOptions,
 }
 
 impl ServeOptions {
@@ -105,6 +114,10 @@ impl ServeOptions {
 
     pub(crate) fn listen(&self) -> ListenAddress {
         self.listen.clone().with_port(self.port)
+    }
+
+    pub(crate) fn metrics_listen(&self) -> Option<ListenAddress> {
+        self.metrics_listen.clone()
     }
 
     pub(crate) fn checkout_timeout(&self) -> Duration {

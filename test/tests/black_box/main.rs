@@ -1,5 +1,6 @@
 //! What sagamart promises its users, each promise tried on the real binary.
 
+mod access;
 mod api;
 mod bad_input;
 mod bench;

@@ -94,12 +94,8 @@ async fn a_process_says_what_its_partitions_are_like() {
 async fn a_process_that_keeps_no_history_says_what_it_is_like_all_the_same() {
     let arguments = vec!["--history-hours".to_owned(), "0".to_owned()];
     let fixture = Fixture::with(Settings { arguments, ..Settings::default() }).await;
-    let said = || fixture.server().said();
-    until("it says where", async || said().contains("operators: http://") && said().contains("stop: ")).await;
-    let said = said();
-    let line = said.lines().find_map(|line| line.strip_prefix("operators: http://")).expect("it says where");
-    let address = line.split_whitespace().next().and_then(|address| address.parse().ok()).expect("an address");
-    let operators = Client::new(address);
+    assert!(fixture.server().said().contains("operators: http://"), "{}", fixture.server().said());
+    let operators = fixture.server().operators();
     let all = partitions(&operators).await;
     assert!(all.iter().any(|(name, _)| name == "order") && all.iter().all(|(name, _)| name != "observer"), "{all:?}");
     assert_eq!(operators.get("/history").await.status, 404);
@@ -251,7 +247,7 @@ async fn an_operator_ends_a_checkout_that_is_not_decided_and_all_of_it_is_given_
     assert_eq!(waiting.await.expect("no panic").slug(), "cancelled-by-operator");
     assert_eq!(stock.stock(&item).await, 5, "the units are back");
     refused(&cancel(&order, &[]), "the order is not being checked out");
-    let metrics = Exposition::parse(&orders.client.get("/metrics").await.text());
+    let metrics = Exposition::parse(&apart.order.operators().get("/metrics").await.text());
     assert_eq!(metrics.sum("sagamart_sagas_total", &[("outcome", "cancelled_by_operator")]), Some(1.0));
 
     apart.payment.thaw();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use hyper::Method;
-use sagamart_black_box::{Browser, Client, Fixture, Settings, exposition::Exposition};
+use sagamart_black_box::{Browser, Client, Fixture, Settings};
 use test_servers::free_port;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -59,7 +59,7 @@ async fn fetched(browser: &Browser, url: &str, options: &str) -> String {
 
 /// How many requests got as far as a route that makes users, and how many were refused before.
 async fn counted(fixture: &Fixture) -> (f64, f64) {
-    let metrics = Exposition::parse(&fixture.server().client().get("/metrics").await.text());
+    let metrics = fixture.metrics().await;
     let sum = |name, labels| metrics.sum(name, labels).unwrap_or_default();
     let made = sum("sagamart_http_requests_total", &[("route", "/payment/create_user")]);
     (made, sum("sagamart_http_requests_refused_total", &[("status", "403")]))
@@ -130,7 +130,7 @@ async fn a_name_that_somebody_else_lets_lead_here_gets_nothing() {
 
 #[tokio::test]
 async fn a_shop_beyond_loopback_is_known_by_the_hosts_that_were_named() {
-    let arguments = ["--allowed-host", "shop.example"].map(str::to_owned).to_vec();
+    let arguments = ["--allowed-host", "shop.example", "--insecure"].map(str::to_owned).to_vec();
     let port = free_port();
     let settings = Settings { listen: format!("0.0.0.0:{port}"), arguments, ..Settings::default() };
     let _fixture = Fixture::with(settings).await;

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use sagamart_black_box::{Fixture, Shop, exposition::Exposition};
+use sagamart_black_box::{Fixture, Shop};
 
 /// Commits of all partitions so far.
-async fn commits(shop: &Shop) -> f64 {
-    let metrics = Exposition::parse(&shop.client.get("/metrics").await.text());
-    metrics.sum("sagamart_commit_duration_seconds_count", &[]).expect("the count of commits")
+async fn commits(fixture: &Fixture) -> f64 {
+    fixture.metrics().await.sum("sagamart_commit_duration_seconds_count", &[]).expect("the count of commits")
 }
 
 /// Waits until nothing is committed any more on account of what was: cursors, for one, are stored with a delay.
-async fn rest(shop: &Shop) -> f64 {
+async fn rest(fixture: &Fixture) -> f64 {
     loop {
-        let before = commits(shop).await;
+        let before = commits(fixture).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let after = commits(shop).await;
+        let after = commits(fixture).await;
         if after.total_cmp(&before).is_eq() {
             return after;
         }
@@ -64,12 +63,12 @@ async fn no_refusal_commits_anything() {
     let refusals = refusals(shop).await;
     let user = shop.user_with(1).await;
     assert_eq!(shop.client.post_with_key(&format!("/payment/add_funds/{user}/1"), "used").await.status, 200);
-    let mut before = rest(shop).await;
+    let mut before = rest(&fixture).await;
     for (path, status, slug) in refusals {
         for _ in 0..3 {
             shop.refused(&path, status, slug).await;
         }
-        let after = commits(shop).await;
+        let after = commits(&fixture).await;
         assert!(after.total_cmp(&before).is_eq(), "{path}: {before} commits became {after}");
         before = after;
     }
@@ -78,6 +77,6 @@ async fn no_refusal_commits_anything() {
     for path in ["/orders/find/nothing", "/stock/find/nothing", "/payment/find_user/nobody"] {
         assert_eq!(shop.client.get(path).await.status, 404);
     }
-    let after = commits(shop).await;
+    let after = commits(&fixture).await;
     assert!(after.total_cmp(&before).is_eq(), "{before} commits became {after}");
 }

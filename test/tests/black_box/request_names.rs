@@ -21,7 +21,7 @@ async fn every_reply_names_its_request_and_every_problem_does_too() {
     let (client, address) = (&fixture.shop.client, fixture.server().address());
     let [one, other] = [raw::get(address, b"/livez").await, raw::get(address, b"/livez").await];
     assert_ne!(name_of(&one), name_of(&other));
-    for path in ["/orders/find/nobody", "/nowhere", "/stock/find/a%20b", "/metrics", "/"] {
+    for path in ["/orders/find/nobody", "/nowhere", "/stock/find/a%20b", "/problems", "/"] {
         let sent = client.send(Method::GET, path, &[("x-request-id", "of:the/client~1")]).await.expect("an answer");
         assert_eq!(name_of(&sent), "of:the/client~1", "{path}");
         let made = raw::get(address, path.as_bytes()).await;

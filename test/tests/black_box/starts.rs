@@ -23,6 +23,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 struct Started {
     process: Process,
     client: Client,
+    operators: Client,
     _folder: TempDir,
 }
 
@@ -30,17 +31,19 @@ impl Started {
     /// Starts the binary with these arguments and a port to listen on, by way of `wrapper`.
     fn with(wrapper: &[&str], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a directory");
-        let port = free_port();
+        let [port, operators] = [free_port(), free_port()];
         let mut words = wrapper.iter().map(|word| Path::new(*word)).chain([binary::path()]);
         let mut command = Command::new(words.next().unwrap_or_else(|| binary::path()));
         command.args(words).args(arguments).args(["--port", &port.to_string()]);
+        command.args(["--admin-listen", &format!("127.0.0.1:{operators}")]);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SAGAMART_") {
                 command.env_remove(name);
             }
         }
         let process = Process::start(command, &folder.path().join("log"));
-        Self { process, client: Client::new(([127, 0, 0, 1], port).into()), _folder: folder }
+        let [client, operators] = [port, operators].map(|port| Client::new(([127, 0, 0, 1], port).into()));
+        Self { process, client, operators, _folder: folder }
     }
 
     /// One of stock with this database, and nobody else.
@@ -50,9 +53,20 @@ impl Started {
 
     /// The answer to a GET, once it is as it should be.
     async fn answer(&mut self, path: &str, is_right: impl Fn(&Answer) -> bool) -> Answer {
+        let client = self.client.clone();
+        self.answer_of(&client, path, is_right).await
+    }
+
+    /// The same for what operators ask.
+    async fn operated(&mut self, path: &str, is_right: impl Fn(&Answer) -> bool) -> Answer {
+        let operators = self.operators.clone();
+        self.answer_of(&operators, path, is_right).await
+    }
+
+    async fn answer_of(&mut self, client: &Client, path: &str, is_right: impl Fn(&Answer) -> bool) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = self.client.send(hyper::Method::GET, path, &[]).await;
+            let answer = client.send(hyper::Method::GET, path, &[]).await;
             match answer {
                 Ok(answer) if is_right(&answer) => return answer,
                 answer => assert!(Instant::now() < deadline, "{path}: {answer:?}\n{}", self.process.output()),
@@ -85,7 +99,7 @@ async fn says_that_it_starts(started: &mut Started, why: &str) {
         assert_eq!((answer.status, answer.problem().slug.as_str()), (503, "starting"), "{path}");
         assert_eq!(answer.header("retry-after"), Some("1"));
     }
-    let metrics = started.client.get("/metrics").await.text();
+    let metrics = started.operators.get("/metrics").await.text();
     assert!(
         metrics.contains("sagamart_store_works 0") && metrics.contains("sagamart_http_requests_total"),
         "{metrics}"
@@ -163,7 +177,7 @@ async fn running_requests_have_the_drain_timeout_to_end_in() {
     let client = started.client.clone();
     let running = tokio::spawn(async move { client.send(hyper::Method::POST, "/payment/create_user", &[]).await });
     let in_flight = |answer: &Answer| answer.text().contains("sagamart_http_requests_in_flight 2");
-    started.answer("/metrics", in_flight).await;
+    started.operated("/metrics", in_flight).await;
     started.process.signal(Signal::TERM);
     let cut = running.await.expect("no panic");
     assert!(cut.is_err(), "{cut:?}");

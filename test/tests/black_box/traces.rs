@@ -95,10 +95,10 @@ async fn a_refused_checkout_is_a_trace_below_its_callers_span_and_one_that_is_pa
     let root = spans.iter().find(|received| received.name == "checkout").expect("it is there");
     assert_eq!((root.id.as_str(), root.parent.as_str()), (first.as_str(), ""));
 
-    let metrics = format!("http://{}/metrics", shop.client.address());
+    let operators = fixture.server().operators();
     let of = async |accept| {
-        let answer = shop.client.send(Method::GET, "/metrics", &[("accept", accept)]).await;
-        answer.unwrap_or_else(|error| panic!("{metrics}: {error}")).text()
+        let answer = operators.send(Method::GET, "/metrics", &[("accept", accept)]).await;
+        answer.unwrap_or_else(|error| panic!("{error}")).text()
     };
     let exemplar = |trace: &str| format!("# {{trace_id=\"{trace}\"}}");
     let openmetrics = of("application/openmetrics-text").await;
@@ -178,8 +178,7 @@ async fn a_dead_endpoint_is_in_nobodys_way_and_what_is_dropped_is_counted() {
         assert_eq!(shop.checkout(&order).await, Outcome::Succeeded);
     }
     let count = async || {
-        let metrics = shop.client.get("/metrics").await.text();
-        let metrics = sagamart_black_box::exposition::Exposition::parse(&metrics);
+        let metrics = fixture.metrics().await;
         let dropped = metrics.sum("sagamart_traces_dropped_total", &[("reason", "unreachable")]);
         (dropped, metrics.sum("sagamart_traces_sent_total", &[]))
     };

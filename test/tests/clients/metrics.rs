@@ -23,7 +23,7 @@ print(json.dumps({f.name: [f.type, f.documentation, len(f.samples), sum(s.value 
 
 async fn read(fixture: &Fixture, accept: &str) -> Value {
     let mut command = Command::new(python::programs().join("python"));
-    command.args(["-c", READ, &format!("http://{}/metrics", fixture.server().address()), accept]);
+    command.args(["-c", READ, &format!("http://{}/metrics", fixture.server().operators().address()), accept]);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

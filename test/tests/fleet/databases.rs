@@ -92,7 +92,7 @@ async fn a_database_that_no_longer_flushes_is_not_used_until_it_does() {
             answer.status == 503 && answer.text().contains("set `appendfsync always`")
         })
         .await;
-        assert!(client.get("/metrics").await.text().contains("sagamart_store_works 0"));
+        assert!(fleet.operators(replica).get("/metrics").await.text().contains("sagamart_store_works 0"));
         // Known a moment before it is written.
         until("its log says so", async || fleet.said(replica).contains("the store does not work")).await;
         let lines = fleet.said(replica).matches("the store does not work").count();

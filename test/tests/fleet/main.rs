@@ -128,7 +128,7 @@ async fn what_needs_no_stock_goes_on_without_it() {
 async fn count(fleet: &Fleet, service: usize, name: &str, labels: &[(&str, &str)]) -> f64 {
     let mut sum = 0.0;
     for index in (0..REPLICAS).map(|replica| replica * SERVICES.len() + service) {
-        let metrics = Exposition::parse(&fleet.replica(index).get("/metrics").await.text());
+        let metrics = Exposition::parse(&fleet.operators(index).get("/metrics").await.text());
         sum += metrics.sum(name, labels).unwrap_or_default();
     }
     sum

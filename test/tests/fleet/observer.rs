@@ -25,7 +25,7 @@ async fn settled(observers: &Observers) -> Span {
 /// What a replica's metrics say of the history, whichever replica keeps it.
 async fn metrics_say(observers: &Observers, index: usize, wanted: Span) {
     until("the metrics say the same as the history", async || {
-        let text = observers.public(index).get("/metrics").await.text();
+        let text = observers.operators(index).get("/metrics").await.text();
         let metrics = Exposition::parse(&text);
         let figure = |name: &str| metrics.sum(&format!("sagamart_history_{name}"), &[]);
         let (missed, has_gap) = (wanted.missed as f64, f64::from(u8::from(wanted.missed > 0)));

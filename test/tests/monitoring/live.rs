@@ -84,17 +84,17 @@ impl Load {
 async fn prometheus(fleet: &Fleet, observers: &Observers, whole: &Fixture) -> Prometheus {
     let mut configuration = text("monitoring/prometheus.yml");
     for (index, replica) in fleet.replicas.iter().enumerate() {
-        let name = format!("{}-service-{}:8000", ["order", "stock", "payment"][replica.service], index / 3 + 1);
+        let name = format!("{}-service-{}:8020", ["order", "stock", "payment"][replica.service], index / 3 + 1);
         assert!(configuration.contains(&name), "{name} is not scraped");
-        configuration = configuration.replace(&name, &fleet.address(index).to_string());
+        configuration = configuration.replace(&name, &fleet.operators(index).address().to_string());
     }
     for index in [0, 1] {
-        let name = format!("observer-service-{}:8000", index + 1);
+        let name = format!("observer-service-{}:8020", index + 1);
         assert!(configuration.contains(&name), "{name} is not scraped");
-        configuration = configuration.replace(&name, &observers.public(index).address().to_string());
+        configuration = configuration.replace(&name, &observers.operators(index).address().to_string());
     }
     configuration = configuration.replace("interval: 5s", "interval: 1s");
-    configuration.push_str(&format!("          - {}\n", whole.server().address()));
+    configuration.push_str(&format!("          - {}\n", whole.server().operators().address()));
     let rules = text("monitoring/sagamart.rules.yml");
     Prometheus::start(&configuration, &[("sagamart.rules.yml", rules)]).await
 }
@@ -136,8 +136,8 @@ async fn alerts(prometheus: &Prometheus) -> Vec<(String, String)> {
 }
 
 async fn names_are_well_formed(fleet: &Fleet, observers: &Observers, whole: &Fixture) {
-    let replicas = (0..3).map(|index| fleet.replica(index));
-    for client in replicas.chain([observers.public(0), whole.shop.client.clone()]) {
+    let replicas = (0..3).map(|index| fleet.operators(index));
+    for client in replicas.chain([observers.operators(0), whole.server().operators()]) {
         let metrics = client.get("/metrics").await.text();
         let mut check = promtool(&path("."));
         check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

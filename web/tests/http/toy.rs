@@ -198,6 +198,8 @@ pub(crate) fn site_in(dialect: Dialect, readiness: Readiness) -> (Router, OpenAp
 
 /// Without the service.
 pub(crate) fn bare_site(dialect: Dialect, readiness: Readiness) -> Site {
+    let (mut registry, metrics) = (Registry::default(), HttpMetrics::default());
+    metrics.register(&mut registry);
     Site {
         about: About {
             name: "toy",
@@ -209,8 +211,9 @@ pub(crate) fn bare_site(dialect: Dialect, readiness: Readiness) -> Site {
             pages: None,
         },
         readiness,
-        registry: Registry::default(),
-        metrics: HttpMetrics::default(),
+        registry: Some(Arc::new(registry)),
+        metrics,
+        access: None,
         kinds: KINDS.to_vec(),
         dialect,
         behind_gateway: true,

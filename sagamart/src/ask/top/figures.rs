@@ -46,11 +46,11 @@ impl<'a> Figures<'a> {
         let mut figures = Self::default();
         let mut elapsed = Duration::ZERO;
         let (mut decided, mut answers) = (BTreeMap::<&str, f64>::new(), Buckets::default());
-        for (address, said) in &now.shops {
+        for (address, said) in &now.metrics {
             let metrics = match said {
                 Ok(metrics) => metrics,
                 Err(why) => {
-                    figures.lost.push(format!("shop: {why}"));
+                    figures.lost.push(why.clone());
                     continue;
                 }
             };
@@ -60,7 +60,7 @@ impl<'a> Figures<'a> {
             figures.parked += sum("sagamart_sagas_parked");
             figures.stuck += sum("sagamart_sagas_stuck");
             let known = before.and_then(|before| {
-                let (_, said) = before.shops.iter().find(|(known, _)| known == address)?;
+                let (_, said) = before.metrics.iter().find(|(known, _)| known == address)?;
                 Some((before.at, said.as_deref().ok()?))
             });
             // Of a server that was not reached before, nothing is known of when it did what it did.
@@ -83,9 +83,11 @@ impl<'a> Figures<'a> {
                     let services = process.iter().flat_map(|process| &process.services);
                     figures.services.extend(services.map(|service| (address.to_string(), service)));
                 }
-                Err(why) => figures.lost.push(format!("operators: {why}")),
+                Err(why) => figures.lost.push(why.clone()),
             }
         }
+        figures.lost.sort();
+        figures.lost.dedup();
         figures
     }
 
@@ -164,7 +166,7 @@ mod tests {
 
     fn sample(at: Instant, metrics: Result<&str, &str>) -> Sample {
         let said = metrics.map(str::to_owned).map_err(str::to_owned);
-        Sample { at, shops: vec![("http://a:1".parse().expect("an address"), said)], processes: Vec::new() }
+        Sample { at, metrics: vec![("http://a:1".parse().expect("an address"), said)], processes: Vec::new() }
     }
 
     fn metrics(completed: u32, busy: u32, buckets: [u32; 3]) -> String {

@@ -16,16 +16,16 @@ type Said<T> = Result<T, String>;
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) at: Instant,
-    /// The metrics of each server of the shop, by address.
-    pub(super) shops: Vec<(Address, Said<String>)>,
+    /// The metrics of each process, by address.
+    pub(super) metrics: Vec<(Address, Said<String>)>,
     /// What each process says of itself; nothing where it keeps a history only.
     pub(super) processes: Vec<(Address, Said<Option<Process>>)>,
 }
 
 impl Sample {
     /// Asks all of them at once.
-    pub(super) async fn take(shops: &[Address], processes: &[Address]) -> Self {
-        let shops = asked(shops, |address: Address| async move {
+    pub(super) async fn take(processes: &[Address]) -> Self {
+        let metrics = asked(processes, |address: Address| async move {
             match address.get("/metrics").await {
                 Ok(answer) if answer.status == 200 => Ok(answer.body),
                 Ok(answer) => Err(format!("{address} answers with {}", answer.status)),
@@ -35,12 +35,12 @@ impl Sample {
         let processes = asked(processes, |address: Address| async move {
             process::ask(&address).await.map_err(|error| error.to_string())
         });
-        Self { at: Instant::now(), shops: answered(shops).await, processes: answered(processes).await }
+        Self { at: Instant::now(), metrics: answered(metrics).await, processes: answered(processes).await }
     }
 
     /// Whether anybody answered.
     pub(super) fn is_reached(&self) -> bool {
-        self.shops.iter().any(|(_, said)| said.is_ok()) || self.processes.iter().any(|(_, said)| said.is_ok())
+        self.metrics.iter().any(|(_, said)| said.is_ok()) || self.processes.iter().any(|(_, said)| said.is_ok())
     }
 }
 

@@ -24,6 +24,8 @@ fn wrong_values_are_refused_by_name() {
         ("store.redis.payment.url=", "/store/redis/payment"),
         ("store.redis.order.urlSecret.name=a", "/store/redis/order/urlSecret"),
         ("store.redis.order.password=secret", "password"),
+        ("access.insecure=false", "access.tokensSecret.name"),
+        ("access.tokensSecret.name=a", "/access/tokensSecret"),
         ("replicas=0", "/replicas"),
         ("settings.partitions=0", "/settings/partitions"),
         ("settings.log=xml", "/settings/log"),
@@ -87,7 +89,10 @@ fn monitoring_is_there_only_when_asked_for_and_reads_the_metrics_of_every_part_o
     assert_eq!(object::of_kind(&chart::rendered(&[]), "ServiceMonitor").count(), 0);
     let objects = chart::rendered(&["monitoring.enabled=true"]);
     let monitor = object::named(&objects, "ServiceMonitor", "shop-sagamart");
-    assert_eq!((monitor.text("/spec/endpoints/0/port"), monitor.text("/spec/endpoints/0/path")), ("http", "/metrics"));
+    assert_eq!(
+        (monitor.text("/spec/endpoints/0/port"), monitor.text("/spec/endpoints/0/path")),
+        ("metrics", "/metrics")
+    );
     let wanted = monitor.at("/spec/selector/matchLabels").as_object().expect("labels");
     let chosen: Vec<&str> = object::of_kind(&objects, "Service")
         .filter(|service| wanted.iter().all(|(key, value)| service.at("/metadata/labels").get(key) == Some(value)))
@@ -182,7 +187,13 @@ fn without_an_observer_nothing_is_kept_for_it() {
 fn names_stay_within_what_kubernetes_allows() {
     let long = "a".repeat(53);
     let mut command = tools::helm();
-    let text = tools::output(command.args(["template", &long, chart::PATH, "--set", "autoscaling.enabled=true"]));
+    let text = tools::output(command.args([
+        "template",
+        &long,
+        chart::PATH,
+        "--set",
+        "autoscaling.enabled=true,access.insecure=true",
+    ]));
     for object in object::parse(&text) {
         assert!(object.name().len() <= 63, "{} {}", object.kind(), object.name());
     }

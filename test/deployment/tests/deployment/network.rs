@@ -134,13 +134,18 @@ fn public_ports_are_open_to_where_the_gateway_runs() {
         let objects = rendered::overlay(name);
         let services: &[&str] = if name == "embedded" { &["sagamart"] } else { &SERVICES };
         for service in services {
-            for namespace in ["traefik", "envoy-gateway-system", "ingress-nginx", "kube-system", "monitoring"] {
+            for namespace in ["traefik", "envoy-gateway-system", "ingress-nginx", "kube-system"] {
                 assert!(
                     lets_in(&objects, &Peer::Namespace(namespace), &pods(service), &json!("http")),
                     "{name}: {namespace}"
                 );
             }
-            assert!(!lets_in(&objects, &Peer::Namespace("default"), &pods(service), &json!("http")), "{name}");
+            for namespace in ["default", "monitoring"] {
+                let from = Peer::Namespace(namespace);
+                assert!(!lets_in(&objects, &from, &pods(service), &json!("http")), "{name}: {namespace}");
+                let reads = lets_in(&objects, &from, &pods(service), &json!("metrics"));
+                assert_eq!(reads, namespace == "monitoring", "{name}: {namespace}");
+            }
         }
     }
 }
@@ -151,11 +156,9 @@ fn the_observer_shows_its_metrics_to_the_monitoring_and_the_history_within_the_n
         let (objects, observer) = (rendered::overlay(name), pods("observer"));
         for namespace in ["traefik", "envoy-gateway-system", "ingress-nginx", "kube-system", "monitoring", "default"] {
             let from = Peer::Namespace(namespace);
-            assert_eq!(
-                lets_in(&objects, &from, &observer, &json!("http")),
-                namespace == "monitoring",
-                "{name}: {namespace}"
-            );
+            let reads = lets_in(&objects, &from, &observer, &json!("metrics"));
+            assert_eq!(reads, namespace == "monitoring", "{name}: {namespace}");
+            assert!(!lets_in(&objects, &from, &observer, &json!("http")), "{name}: {namespace}");
             assert!(!lets_in(&objects, &from, &observer, &json!("admin")), "{name}: {namespace}");
         }
         for inside in [pods("order"), json!({"app": "a pod of an operator"})] {
@@ -168,9 +171,16 @@ fn the_observer_shows_its_metrics_to_the_monitoring_and_the_history_within_the_n
     );
     for namespace in ["traefik", "monitoring"] {
         let from = Peer::Namespace(namespace);
-        assert!(lets_in(&of_a_release, &from, &to("order"), &json!("http")), "{namespace}");
         let is_monitoring = namespace == "monitoring";
-        assert_eq!(lets_in(&of_a_release, &from, &to("observer"), &json!("http")), is_monitoring, "{namespace}");
+        assert_eq!(lets_in(&of_a_release, &from, &to("order"), &json!("http")), !is_monitoring, "{namespace}");
+        for part in ["order", "observer"] {
+            assert_eq!(
+                lets_in(&of_a_release, &from, &to(part), &json!("metrics")),
+                is_monitoring,
+                "{part}: {namespace}"
+            );
+        }
+        assert!(!lets_in(&of_a_release, &from, &to("observer"), &json!("http")), "{namespace}");
         assert!(!lets_in(&of_a_release, &from, &to("observer"), &json!("admin")), "{namespace}");
     }
     assert!(lets_in(&of_a_release, &Peer::Pod(&json!({"app": "another"})), &to("observer"), &json!("admin")));

@@ -27,10 +27,12 @@ async fn what_the_embedded_manifest_says_serves_and_answers_every_probe() {
     let containers = workload.containers();
     let container = *containers.first().expect("a container");
     let values = container.at("/env").as_array().cloned().unwrap_or_default();
-    let mut settings = Settings::default();
+    let (mut settings, metrics) = (Settings::default(), SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
     for entry in values {
         let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !matches!(text("name").as_str(), "SAGAMART_LISTEN" | "SAGAMART_DATA") {
+        if text("name") == "SAGAMART_METRICS_LISTEN" {
+            settings.environment.push(("SAGAMART_METRICS_LISTEN", metrics.to_string()));
+        } else if !matches!(text("name").as_str(), "SAGAMART_LISTEN" | "SAGAMART_DATA") {
             settings.environment.push((text("name").leak(), text("value")));
         }
     }
@@ -42,7 +44,7 @@ async fn what_the_embedded_manifest_says_serves_and_answers_every_probe() {
         let answer = client.get(path).await;
         assert_eq!(answer.status, 200, "{probe}: {path}");
     }
-    assert_eq!(client.get("/metrics").await.status, 200, "what the ServiceMonitor reads");
+    assert_eq!(Client::new(metrics).get("/metrics").await.status, 200, "what the ServiceMonitor reads");
     let document = client.get("/openapi.json").await;
     let document: Value = serde_json::from_str(&document.text()).expect("a document");
     let paths = document.get("paths").and_then(Value::as_object).expect("paths");
@@ -90,6 +92,7 @@ const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
 struct Pod<'a> {
     service: &'static str,
     operators: Client,
+    metrics: Client,
     container: Container<'a>,
     client: Client,
     process: Process,
@@ -104,7 +107,8 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
     let start = |service: &'static str| {
         let workload = object::named(objects, "Deployment", service);
         let container = workload.containers().into_iter().next().expect("a container");
-        let (public, admin, own) = (address(), address(), internal.get(service).expect("its address").to_string());
+        let (public, metrics, admin) = (address(), address(), address());
+        let own = internal.get(service).expect("its address").to_string();
         let mut environment = Vec::new();
         for entry in container.at("/env").as_array().into_iter().flatten() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -113,6 +117,7 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
                 ("POD_IP", _) => continue,
                 ("SAGAMART_LISTEN", _) => public.to_string(),
                 ("SAGAMART_ADMIN_LISTEN", _) => admin.to_string(),
+                ("SAGAMART_METRICS_LISTEN", _) => metrics.to_string(),
                 ("SAGAMART_INTERNAL_LISTEN", _) => own.clone(),
                 ("SAGAMART_STORE", _) => store.to_owned(),
                 ("SAGAMART_STORE_PASSWORD", _) => PASSWORD.to_owned(),
@@ -125,7 +130,8 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
         let mut command = Command::new(binary::path());
         command.args(container.words("/args")).env_clear().envs(environment);
         let process = Process::start(command, &folder.path().join("log"));
-        Pod { service, operators: Client::new(admin), container, client: Client::new(public), process, _folder: folder }
+        let [operators, metrics, client] = [admin, metrics, public].map(Client::new);
+        Pod { service, operators, metrics, container, client, process, _folder: folder }
     };
     PARTS.into_iter().map(start).collect()
 }
@@ -141,13 +147,13 @@ async fn what_the_manifests_say_of_each_service_starts_it_and_answers_every_prob
     let database = database();
     let mut explained = BTreeSet::new();
     let mut pods = start(&objects, &database.url());
-    for Pod { service, operators, container, client, process, .. } in &mut pods {
+    for Pod { service, operators, metrics, container, client, process, .. } in &mut pods {
         wait_for(client, process, "/readyz", 200).await;
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             let path = container.text(&format!("/{probe}/httpGet/path"));
             assert_eq!(client.get(path).await.status, 200, "{service}: {probe}: {path}");
         }
-        assert_eq!(client.get("/metrics").await.status, 200, "{service}: what the ServiceMonitor reads");
+        assert_eq!(metrics.get("/metrics").await.status, 200, "{service}: what the ServiceMonitor reads");
         if *service == "observer" {
             // Neither for the monitoring nor for who else reaches that port.
             assert_eq!(client.get("/history").await.status, 404);

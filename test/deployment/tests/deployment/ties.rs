@@ -105,6 +105,8 @@ fn ports_are_those_that_the_binary_is_told_to_listen_on() {
             |name: &str| container.variable(name).rsplit(':').next().and_then(|port| port.parse::<u64>().ok());
         assert_eq!(Some(container.port("http")), port_of("SAGAMART_LISTEN"), "{source}");
         assert!(container.variable("SAGAMART_LISTEN").starts_with("0.0.0.0:"), "{source}: others cannot reach it");
+        assert_eq!(Some(container.port("metrics")), port_of("SAGAMART_METRICS_LISTEN"), "{source}");
+        assert!(container.variable("SAGAMART_METRICS_LISTEN").starts_with("0.0.0.0:"), "{source}");
         if container.subcommand() != "serve" {
             assert_eq!(Some(container.port("internal")), port_of("SAGAMART_INTERNAL_LISTEN"), "{source}");
             assert!(container.variable("SAGAMART_INTERNAL_LISTEN").starts_with("0.0.0.0:"), "{source}");

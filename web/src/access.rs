@@ -1,0 +1,268 @@
+//! Who asks, and what they may do.
+//!
+//! ```text
+//!  Authorization ─▶ token ─▶ Caller { name, scopes, user } ─▶ scope of the route ─▶ handler (`Asker`: for whom it speaks)
+//!   none, or two: 401  unknown: 401                            lacks it: 403          another's: as if it were not there
+//! ```
+//!
+//! Which scope a route asks for is in the OpenAPI document of its router ([`guarded`]), and nowhere else: what is enforced and what is
+//! documented cannot differ. Without an [`Access`], everybody who reaches a listener may do what it offers.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{HeaderMap, Method, header, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use smol_str::SmolStr;
+use utoipa::openapi::{
+    OpenApi, Ref,
+    path::{Operation, PathItem},
+    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{Problem, idempotency::KeySpace, openapi::refused_response, problem::kinds};
+
+mod scope;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use scope::{Scope, Scopes};
+pub use tokens::{Entry, Error, NAME_CHARS_MAX, Token};
+
+use tokens::Tokens;
+
+/// What the scheme of these tokens is called in the document.
+const SCHEME: &str = "token";
+
+/// Who may ask. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Tokens>);
+
+impl Access {
+    /// Whoever has one of the tokens in a file, which is read again when it has changed.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a line of it is none.
+    pub fn with_tokens(file: PathBuf) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Tokens::open(file)?)))
+    }
+
+    /// Why those who ask are judged by an older version of the file, if they are.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble()
+    }
+
+    /// Who sends these headers.
+    fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
+        let unknown = |detail: &'static str| Problem::new(&kinds::UNAUTHENTICATED, detail);
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let (value, None) = (values.next(), values.next()) else {
+            return Err(unknown("the Authorization header is there more than once"));
+        };
+        let value = value.ok_or_else(|| unknown("there is no Authorization header"))?;
+        let token = token_in(value.as_bytes()).ok_or_else(|| {
+            unknown("the Authorization header is none of `Bearer TOKEN` and, with the token as its password, `Basic`")
+        })?;
+        self.0.find(&token).ok_or_else(|| unknown("the token is not known here, or no longer"))
+    }
+}
+
+/// The token in a header: all of it, or for browsers, which know nothing better, the password.
+fn token_in(value: &[u8]) -> Option<Token> {
+    let (scheme, rest) = value.split_at_checked(value.iter().position(|byte| *byte == b' ')?)?;
+    let rest = rest.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(Token::of(rest));
+    }
+    let pair = scheme.eq_ignore_ascii_case(b"basic").then(|| STANDARD.decode(rest).ok())??;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    pair.get(colon + 1..).map(Token::of)
+}
+
+/// Somebody who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What the operator calls it.
+    pub name: SmolStr,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The only user for whom it may speak, where it is bound to one.
+    pub user: Option<SmolStr>,
+    keys: KeySpace,
+}
+
+/// Who asks, for a handler whose answer depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Asker(Option<Arc<Caller>>);
+
+impl Asker {
+    /// Whether it may see, and change, what belongs to this user.
+    #[must_use]
+    pub fn speaks_for(&self, user: &str) -> bool {
+        self.user().is_none_or(|own| own == user)
+    }
+
+    /// The only user for whom it speaks, if it is bound to one.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.0.as_ref()?.user.as_deref()
+    }
+
+    /// Refuses what concerns no user of whom a caller that is bound to one could speak.
+    ///
+    /// # Errors
+    /// [`kinds::NOT_PERMITTED`] for a caller that is bound to a user.
+    pub fn check_unbound(&self) -> Result<(), Problem> {
+        match self.user() {
+            None => Ok(()),
+            Some(_) => {
+                Err(Problem::new(&kinds::NOT_PERMITTED, "the token is bound to a user, and this is for no user"))
+            }
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.extensions.get::<Arc<Caller>>().cloned()))
+    }
+}
+
+/// The same routes, which ask for one scope to be read and for another to change something.
+#[must_use]
+pub fn guarded<S>(mut router: OpenApiRouter<S>, read: Scope, write: Scope) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    for item in router.get_openapi_mut().paths.paths.values_mut() {
+        for (operation, scope) in [(&mut item.get, read), (&mut item.post, write)] {
+            if let Some(operation) = operation {
+                operation.security = Some(vec![SecurityRequirement::new(SCHEME, [scope.name()])]);
+            }
+        }
+    }
+    router
+}
+
+fn operations(document: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]).flatten()
+}
+
+fn describe(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.security_schemes.insert(SCHEME.to_owned(), scheme.into());
+    let refusals = [
+        ("401", "Unauthenticated", "Who asks is not known."),
+        ("403", "NotPermitted", "Who asks may not do this; nothing was changed."),
+    ];
+    for (status, name, description) in refusals {
+        components.responses.insert(name.to_owned(), refused_response(status, description));
+    }
+    for operation in operations(document).filter(|operation| operation.security.is_some()) {
+        for (status, name, _) in refusals {
+            operation.responses.responses.insert(status.to_owned(), Ref::from_response_name(name).into());
+        }
+    }
+}
+
+/// What a path asks for.
+#[derive(Debug, Default)]
+struct Required {
+    get: Option<Scope>,
+    post: Option<Scope>,
+}
+
+impl Required {
+    fn of(path: &str, item: &PathItem, open: &[&str]) -> Self {
+        let scope = |operation: &Option<Operation>| {
+            let operation = operation.as_ref()?;
+            let scope = operation.security.as_ref().and_then(|all| scope_in(all.first()?));
+            assert!(scope.is_some() || open.contains(&path), "{path} says which scope it asks for");
+            scope
+        };
+        Self { get: scope(&item.get), post: scope(&item.post) }
+    }
+}
+
+fn scope_in(requirement: &SecurityRequirement) -> Option<Scope> {
+    // It shows what it is made of in no other way.
+    let value = serde_json::to_value(requirement).ok()?;
+    value.get(SCHEME)?.get(0)?.as_str()?.parse().ok()
+}
+
+/// Has a router ask for the scopes that its document names, where there is somebody to ask for.
+pub(crate) struct Guard(Option<Arc<Rules>>);
+
+impl Guard {
+    /// Says in the document what is asked for; where nobody is asked, that nothing is.
+    ///
+    /// # Panics
+    /// A route is not said to ask for a scope, and is none of those that are `open` to everybody.
+    pub(crate) fn of(access: Option<Access>, document: &mut OpenApi, open: &[&str]) -> Self {
+        let Some(access) = access else {
+            operations(document).for_each(|operation| operation.security = None);
+            return Self(None);
+        };
+        let paths = document.paths.paths.iter();
+        let required = paths.map(|(path, item)| (path.as_str().into(), Required::of(path, item, open))).collect();
+        describe(document);
+        Self(Some(Arc::new(Rules { access, required })))
+    }
+
+    pub(crate) fn on(self, router: Router) -> Router {
+        let Some(rules) = self.0 else { return router };
+        router.route_layer(middleware::from_fn(move |request: Request, next: Next| {
+            let rules = Arc::clone(&rules);
+            async move { rules.answer(request, next).await }
+        }))
+    }
+}
+
+struct Rules {
+    access: Access,
+    required: HashMap<Box<str>, Required, foldhash::fast::RandomState>,
+}
+
+impl Rules {
+    async fn answer(&self, mut request: Request, next: Next) -> Response {
+        match self.admit(&request) {
+            Ok(Some(caller)) => {
+                request.extensions_mut().insert(caller.keys.clone());
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Ok(None) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    /// Who asks, where that matters.
+    fn admit(&self, request: &Request) -> Result<Option<Arc<Caller>>, Problem> {
+        let path = request.extensions().get::<MatchedPath>();
+        let required = path.and_then(|path| self.required.get(path.as_str()));
+        let scope = required.and_then(|required| match *request.method() {
+            Method::GET | Method::HEAD => required.get,
+            Method::POST => required.post,
+            // No route has it.
+            _ => None,
+        });
+        let Some(scope) = scope else { return Ok(None) };
+        let caller = self.access.caller(request.headers())?;
+        if !caller.scopes.contains(scope) {
+            let detail = format!("{} has not the scope {scope}", caller.name);
+            return Err(Problem::new(&kinds::NOT_PERMITTED, detail).with("scope", scope.name()));
+        }
+        Ok(Some(caller))
+    }
+}
