@@ -2,7 +2,8 @@
 # Succeeds when the database has loaded its data and answers; a replica must also be connected to whom it copies.
 set -eu
 
-export REDISCLI_AUTH="$SAGAMART_STORE_PASSWORD"
+REDISCLI_AUTH=$(cat "$SAGAMART_STORE_PASSWORD_FILE")
+export REDISCLI_AUTH
 role=$(valkey-cli role)
 case "$role" in
 master*) ;;

@@ -12,7 +12,7 @@ use crate::{
     load::{Answers, Load, Watch},
     monitoring, observer,
     project::{BASE, HIGHLY_AVAILABLE, Project, SERVICES},
-    walk,
+    secrets, walk,
 };
 
 /// A network of its own for each, so that what one leaves behind is in nobody's way.
@@ -88,6 +88,10 @@ async fn any_container_may_be_stopped_or_killed_and_the_loss_of_one_replica_of_a
     gateway::every_kind_of_problem_is_explained(&project).await;
     gateway::keys_of_clients_are_passed_on(&project).await;
     walk::up_ps_kill_start_ps_logs(&project);
+    secrets::each_is_shown_to_nobody_else(&project);
+    secrets::a_later_start_keeps_them(&project);
+    secrets::a_process_without_it_gets_nothing(&project).await;
+    secrets::who_is_on_another_network_reaches_nothing(&project);
     monitoring::prometheus_reaches_every_replica(&project).await;
     observer::operators_are_let_in_on_loopback_alone(&project).await;
     observer::what_was_checked_out_is_explained(&project).await;

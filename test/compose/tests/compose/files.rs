@@ -36,8 +36,9 @@ fn each_service_has_its_own_database_and_password() {
     let mut passwords = BTreeSet::new();
     for (service, settings) in &settings {
         assert!(settings.contains(&format!("SAGAMART_STORE=redis://{service}-db:6379\n")), "{settings}");
-        let password = settings.lines().find_map(|line| line.strip_prefix("SAGAMART_STORE_PASSWORD="));
-        assert!(password.is_some_and(|password| password.len() >= 8), "{settings}");
+        let password = settings.lines().find_map(|line| line.strip_prefix("SAGAMART_STORE_PASSWORD_FILE="));
+        assert_eq!(password, Some(format!("/secrets/{service}/password").as_str()), "{settings}");
+        assert!(!settings.contains("PASSWORD="), "a password is in the tree: {settings}");
         passwords.insert(password);
     }
     assert_eq!(passwords.len(), PARTS.len());

@@ -19,4 +19,5 @@ mod load;
 mod monitoring;
 mod observer;
 mod project;
+mod secrets;
 mod walk;

@@ -20,12 +20,15 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Where the Dockerfiles' `BINARY` comes from.
 const BINARY_IMAGE: &str = "sagamart-binary:test";
-const TAG: &str = "test";
+pub(crate) const TAG: &str = "test";
 /// Each with a Dockerfile and an image of its own, a database, and a name on the command line: the services, and their observer.
 pub(crate) const PARTS: [(&str, &str); 4] =
     [("order", "order"), ("stock", "stock"), ("payment", "payment"), ("observer", "observe")];
 /// What clients are served by.
 pub(crate) const SERVICES: [&str; 3] = ["order", "stock", "payment"];
+
+/// Makes what the others show each other, and ends.
+pub(crate) const SECRETS: &str = "secrets";
 
 /// The file that everyone starts from, and the one that is added to it.
 pub(crate) const BASE: &str = "docker-compose.yml";
@@ -107,14 +110,25 @@ impl Project {
         run(build.args(built));
     }
 
-    /// The names of all containers, such as `project-order-db-1`, running or not.
+    /// The names of all containers that are to run, such as `project-order-db-1`, whether they do or not.
     pub(crate) fn containers(&self) -> Vec<String> {
         let output = run(&mut self.compose(&["ps", "--all", "--format", "json"]));
         let names = output.lines().map(|line| {
             let container: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
             container.get("Name").and_then(Value::as_str).expect("a container has a name").to_owned()
         });
-        names.collect()
+        let ends = self.container(SECRETS);
+        names.filter(|name| *name != ends).collect()
+    }
+
+    /// The first three parts of its networks' addresses.
+    pub(crate) fn subnet(&self) -> &str {
+        self.subnet
+    }
+
+    /// A network of the file, as Docker calls it.
+    pub(crate) fn network(&self, name: &str) -> String {
+        format!("{}_{name}", self.name)
     }
 
     /// The container of a service of the file, as it is typed.

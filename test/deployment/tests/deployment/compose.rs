@@ -71,7 +71,7 @@ fn every_variable_of_the_compose_files_is_one_that_the_binary_reads() {
         }
     }
     for replica in complete() {
-        for name in ["LISTEN", "INTERNAL_LISTEN", "STORE", "STORE_PASSWORD", "PARTITIONS"] {
+        for name in ["LISTEN", "INTERNAL_LISTEN", "STORE", "STORE_PASSWORD_FILE", "PEER_SECRET_FILE", "PARTITIONS"] {
             assert!(
                 replica.variables.contains_key(&format!("SAGAMART_{name}")),
                 "{}: no SAGAMART_{name}",
@@ -97,7 +97,8 @@ fn peers_in_compose_are_names_on_the_network_with_the_internal_port() {
     let mut peers = 0;
     for replica in &all {
         let internal = replica.variables.get("SAGAMART_INTERNAL_LISTEN").and_then(|address| address.rsplit(':').next());
-        for (name, address) in replica.variables.iter().filter(|(name, _)| name.starts_with("SAGAMART_PEER_")) {
+        let is_peer = |name: &str| name.starts_with("SAGAMART_PEER_") && name != "SAGAMART_PEER_SECRET_FILE";
+        for (name, address) in replica.variables.iter().filter(|(name, _)| is_peer(name)) {
             peers += 1;
             let (host, port) = address.split_once(':').expect("a host and a port");
             assert_eq!(Some(port), internal, "{}: {name}", replica.place);
@@ -106,6 +107,71 @@ fn peers_in_compose_are_names_on_the_network_with_the_internal_port() {
         }
     }
     assert_eq!(peers, 16, "two of each: order and payment know both others, stock knows order, the observer all three");
+}
+
+/// What is at a path in a container: the volume that is mounted at its folder, and whether it can be written to.
+fn mounted<'a>(container: &'a Value, path: &str) -> Option<(&'a str, bool)> {
+    let (folder, _) = path.rsplit_once('/')?;
+    let volumes = container.get("volumes").and_then(Value::as_array)?;
+    volumes.iter().filter_map(Value::as_str).find_map(|volume| {
+        let (name, place) = volume.split_once(':')?;
+        let (place, writable) = place.strip_suffix(":ro").map_or((place, true), |place| (place, false));
+        (place == folder).then_some((name, writable))
+    })
+}
+
+#[test]
+fn secrets_in_compose_are_files_that_are_made_at_the_first_start_and_mounted_where_they_are_needed() {
+    let document = tools::yaml(&tools::text("docker-compose.yml")).into_iter().next().expect("a document");
+    let services = document.get("services").and_then(Value::as_object).expect("services");
+    let maker = services.get("secrets").expect("who makes them");
+    let made: Vec<&str> = maker
+        .get("entrypoint")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .filter(|word| word.starts_with('/'))
+        .collect();
+    assert_eq!(made.len(), 1 + 4, "the peers', and one for each database");
+    for path in &made {
+        assert!(mounted(maker, path).is_some_and(|(_, writable)| writable), "{path} is on no volume of `secrets`");
+        let dockerfile = tools::text("order/Dockerfile");
+        let folder = path.rsplit_once('/').expect("a folder").0;
+        assert!(dockerfile.contains(folder), "an empty volume at {folder} would belong to root: {dockerfile}");
+    }
+    for replica in complete() {
+        let files = replica.variables.iter().filter(|(name, _)| name.ends_with("_FILE"));
+        let files: Vec<&str> = files.map(|(_, path)| path.as_str()).collect();
+        assert_eq!(files.len(), 2, "{}: {files:?}", replica.place);
+        let database = services.get(&format!("{}-db", replica.service)).expect("a database");
+        for path in files {
+            assert!(made.contains(&path), "{}: nobody makes {path}", replica.place);
+            let (volume, writable) =
+                mounted(&replica.value, path).unwrap_or_else(|| panic!("{}: no {path}", replica.place));
+            assert_eq!(mounted(maker, path), Some((volume, true)), "{}: {path}", replica.place);
+            assert!(!writable, "{}: {path} can be written to", replica.place);
+            if path.ends_with("/password") {
+                assert_eq!(mounted(database, path), Some((volume, false)), "{}'s database", replica.service);
+            }
+        }
+        let secrets = replica.value.pointer("/depends_on/secrets/condition");
+        assert_eq!(secrets, Some(&json!("service_completed_successfully")), "{}", replica.place);
+    }
+}
+
+#[test]
+fn the_internal_port_is_on_the_network_of_the_services_alone() {
+    for replica in complete() {
+        let internal = replica.variables.get("SAGAMART_INTERNAL_LISTEN").expect("an address");
+        let networks = replica.value.get("networks").and_then(Value::as_object).expect("networks");
+        let address = networks.get("services").and_then(|network| network.get("ipv4_address")).and_then(Value::as_str);
+        let (host, _) = internal.rsplit_once(':').expect("a port");
+        assert_eq!(Some(host), address, "{}: {internal}", replica.place);
+        let own = format!("{}-db", replica.service);
+        let databases: Vec<_> = networks.keys().filter(|network| network.ends_with("-db")).collect();
+        assert_eq!(databases, [&own], "{}: databases of others", replica.place);
+    }
 }
 
 #[test]
