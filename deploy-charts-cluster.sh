@@ -11,7 +11,7 @@ Prepares a cluster for the shop. Can be run again at any time: what is there is 
 
 Usage: ./deploy-charts-cluster.sh [install|uninstall] [OPTION...]
 
-  install      (default) namespace, passwords, a Valkey with two replicas for each service and for the observer, Envoy Gateway
+  install      (default) namespace, secrets, a Valkey with two replicas for each service and for the observer, Envoy Gateway
   uninstall    removes what `install` installed; data only with --delete-data
 
   --context NAME             kubectl's context (default: the current one)

@@ -11,7 +11,7 @@ Prepares a running minikube for the shop. Can be run again at any time: what is 
 
 Usage: ./deploy-charts-minikube.sh [install|images|uninstall] [OPTION...]
 
-  install      (default) namespace, passwords, a Valkey for each service and for the observer, an ingress controller
+  install      (default) namespace, secrets, a Valkey for each service and for the observer, an ingress controller
   images       builds the images of the services and of the observer inside minikube
   uninstall    removes what `install` installed; data only with --delete-data
 

@@ -3,6 +3,7 @@
 action=install context='' dry_run=no delete_data=no
 
 namespace=sagamart
+peers=sagamart-peers
 databases=(order-db stock-db payment-db observer-db)
 
 # Tried with this version; `auth.usersExistingSecret` and others are templates only in later ones, so every value here is literal.
@@ -57,7 +58,7 @@ word_of() {
 
 common_help() {
     cat <<'TEXT'
-  --delete-data              with uninstall: the volumes and passwords too
+  --delete-data              with uninstall: the volumes, the passwords and the shop's secret too
   --dry-run                  shows each command without running it
   --help                     this text
 TEXT
@@ -109,15 +110,16 @@ require_cluster() {
     in_cluster get storageclass --output name | grep -q . || fail "the cluster has no storage class, and databases need volumes"
 }
 
-# A password is made once and then kept: the database and its service read it from there. It is never shown, nor an argument.
-ensure_password() {
-    local database=$1
-    local create=(kubectl --context "$context" --namespace "$namespace" create secret generic "$database" --from-file=password=/dev/stdin)
-    if in_namespace get secret "$database" >/dev/null 2>&1; then
-        say "the Secret $database is there: kept"
+# A secret is made once and then kept: a database and its service read their password from there, and all processes of the shop what they
+# show each other. It is never shown to others, nor an argument: ensure_secret NAME KEY WHAT
+ensure_secret() {
+    local name=$1 key=$2 what=$3
+    local create=(kubectl --context "$context" --namespace "$namespace" create secret generic "$name" "--from-file=$key=/dev/stdin")
+    if in_namespace get secret "$name" >/dev/null 2>&1; then
+        say "the Secret $name is there: kept"
         return
     fi
-    say "making a password for $database"
+    say "making $what"
     printf '    %s | %s\n' "head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \\n'" "$(typed "${create[@]}")"
     if [[ $dry_run == yes ]]; then return; fi
     head -c 24 /dev/urandom | od -An -v -tx1 | tr -d ' \n' | "${create[@]}"
@@ -128,8 +130,9 @@ install_databases() {
     local database
     say "the namespace $namespace"
     change_cluster apply --filename k8s/namespace/namespace.yaml
+    ensure_secret "$peers" secret "a secret for the processes of the shop"
     for database in "${databases[@]}"; do
-        ensure_password "$database"
+        ensure_secret "$database" password "a password for $database"
         say "the database $database: the official Valkey chart $valkey_version"
         helm_release upgrade "$database" "$namespace" valkey --install --repo "$valkey_repository" --version "$valkey_version" \
             --values helm-config/valkey.yaml --set "fullnameOverride=$database" --set "auth.usersExistingSecret=$database" \
@@ -156,7 +159,7 @@ uninstall_databases() {
         helm_release uninstall "$database" "$namespace" --ignore-not-found --wait
     done
     if [[ $delete_data == no ]]; then
-        say "volumes and passwords are kept; uninstall --delete-data removes them"
+        say "volumes, passwords and the shop's secret are kept; uninstall --delete-data removes them"
         return
     fi
     for database in "${databases[@]}"; do
@@ -164,4 +167,6 @@ uninstall_databases() {
         remove_volumes "app.kubernetes.io/instance=$database"
         change_namespace delete secret "$database" --ignore-not-found
     done
+    say "removing the secret of the shop"
+    change_namespace delete secret "$peers" --ignore-not-found
 }

@@ -24,6 +24,11 @@
   value: {{ .Values.observe.historyMib | int64 | quote }}
 {{- end }}
 
+{{- /* Where the secret is that the processes of the shop show each other. */}}
+{{- define "sagamart.peersSecret" -}}
+{{- .Values.peers.existingSecret | default (printf "%s-peers" (include "sagamart.name" .)) }}
+{{- end }}
+
 {{- /* Takes a dict of `root` and `component`. */}}
 {{- define "sagamart.selector" -}}
 app.kubernetes.io/name: sagamart
@@ -182,9 +187,15 @@ livenessProbe:
 - name: SAGAMART_REPLICAS
   value: {{ required "store.redis.replicas: with durability=replicated, say how many replicas a failover may promote" .root.Values.store.redis.replicas | quote }}
 {{- end }}
+- name: SAGAMART_PEER_SECRET_FILE
+  value: /secrets/peers/{{ .root.Values.peers.key }}
 {{- if eq $component "observer" }}
 - name: SAGAMART_ADMIN_LISTEN
   value: 0.0.0.0:8010
+{{- $host := printf "%s-observer" (include "sagamart.name" $root) }}
+# By these names, by addresses, and by localhost.
+- name: SAGAMART_ALLOWED_HOSTS
+  value: {{ $host }},{{ $host }}.{{ $root.Release.Namespace }},{{ $host }}.{{ $root.Release.Namespace }}.svc
 {{ include "sagamart.historyEnvironment" .root }}
 {{- else if not .root.Values.observe.enabled }}
 # Nothing is kept for an observer, for there is none.

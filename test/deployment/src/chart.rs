@@ -11,7 +11,7 @@ pub const PATH: &str = "charts/sagamart";
 /// Values that reach every branch of the templates between them: a name for each, and arguments of helm.
 #[must_use]
 pub fn variants() -> Vec<(String, Vec<&'static str>)> {
-    let variants: [&[&str]; 8] = [
+    let variants: [&[&str]; 9] = [
         &[],
         &[
             "expose.httpRoute.idempotencyKey=envoy",
@@ -46,6 +46,7 @@ pub fn variants() -> Vec<(String, Vec<&'static str>)> {
             "store.redis.order.urlSecret.name=order-url",
             "store.redis.order.urlSecret.key=url",
         ],
+        &["peers.existingSecret=known-to-all", "peers.key=words"],
         &[
             "store.mode=embedded",
             "expose.kind=ingress",

@@ -12,30 +12,50 @@ use std::{
 use sagamart_deployment_tests::{Object, rendered, tools};
 use serde_json::{Value, json};
 
-/// Answers discovery for the kinds of these objects and `404` to everything else. Ends with the test's process.
-fn server_for(objects: &[Object]) -> String {
+/// Answers discovery for the kinds of these objects, has the Secrets `there`, and answers `404` to everything else. Ends with the test's
+/// process.
+pub(crate) fn server_for(objects: &[Object], there: &[Value]) -> String {
     let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for object in objects {
         kinds.entry(object.text("/apiVersion").to_owned()).or_default().insert(object.kind().to_owned());
     }
+    let known = Known { kinds, there: there.to_vec() };
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let kinds = kinds.clone();
-            thread::spawn(move || serve(&stream, &kinds));
+            let known = known.clone();
+            thread::spawn(move || serve(&stream, &known));
         }
     });
     format!("http://{address}")
 }
 
-fn serve(stream: &TcpStream, kinds: &BTreeMap<String, BTreeSet<String>>) {
+/// What a server tells.
+#[derive(Clone)]
+struct Known {
+    kinds: BTreeMap<String, BTreeSet<String>>,
+    there: Vec<Value>,
+}
+
+impl Known {
+    fn at(&self, path: &str) -> Option<Value> {
+        let is_at = |secret: &&Value| {
+            let text = |pointer: &str| secret.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+            path == format!("/api/v1/namespaces/{namespace}/secrets/{name}")
+        };
+        self.there.iter().find(is_at).cloned().or_else(|| discovery(path, &self.kinds))
+    }
+}
+
+fn serve(stream: &TcpStream, known: &Known) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     while let Some(request) = lines.next() {
         // Requests here have no body: the head ends with an empty line.
         let _ = lines.by_ref().find(String::is_empty);
         let path = request.split([' ', '?']).nth(1).unwrap_or_default();
-        let body = discovery(path, kinds);
+        let body = known.at(path);
         let (status, body) = body.map_or_else(|| ("404 Not Found", not_found()), |body| ("200 OK", body));
         let (body, mut stream) = (body.to_string(), stream);
         let head =
@@ -52,6 +72,7 @@ fn not_found() -> Value {
 
 fn discovery(path: &str, kinds: &BTreeMap<String, BTreeSet<String>>) -> Option<Value> {
     match path {
+        "/version" => Some(json!({"major": "1", "minor": "37", "gitVersion": "v1.37.1"})),
         "/api" => Some(json!({"kind": "APIVersions", "versions": ["v1"]})),
         "/apis" => {
             let groups: Vec<Value> = kinds
@@ -97,7 +118,7 @@ fn kubectl(server: &str, arguments: &[&str]) -> Vec<String> {
 #[test]
 fn kubectl_applies_the_plain_folder_as_it_stands_beginning_with_the_namespace() {
     let objects = rendered::plain();
-    let said = kubectl(&server_for(&objects), &["apply", "-f", "k8s/", "--validate=false"]);
+    let said = kubectl(&server_for(&objects, &[]), &["apply", "-f", "k8s/", "--validate=false"]);
     assert_eq!(said.len(), objects.len(), "{said:#?}");
     assert_eq!(said.first().map(String::as_str), Some("namespace/sagamart created (dry run)"), "{said:#?}");
     for name in [
@@ -115,7 +136,7 @@ fn overlays_are_applied_whole() {
     for name in ["cluster", "embedded"] {
         let objects = rendered::overlay(name);
         let said =
-            kubectl(&server_for(&objects), &["apply", "-k", &format!("k8s/overlays/{name}"), "--validate=false"]);
+            kubectl(&server_for(&objects, &[]), &["apply", "-k", &format!("k8s/overlays/{name}"), "--validate=false"]);
         assert_eq!(said.len(), objects.len(), "{name}: {said:#?}");
     }
 }
@@ -130,7 +151,7 @@ fn what_the_documents_say_removes_the_shop_and_spares_the_namespace() {
     ] {
         assert!(text.contains(&format!("kubectl {command}")), "docs/deploying.md does not say `{command}`");
         let arguments: Vec<&str> = command.split(' ').collect();
-        let said = kubectl(&server_for(&objects), &arguments);
+        let said = kubectl(&server_for(&objects, &[]), &arguments);
         assert!(!said.iter().any(|line| line.starts_with("namespace ")), "{command}: {said:#?}");
         assert_eq!(said.len(), objects.len() - 1, "{command}: all else is removed, not {said:#?}");
     }

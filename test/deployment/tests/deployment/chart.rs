@@ -3,6 +3,8 @@
 use sagamart_deployment_tests::{Object, chart, object, rendered, tools};
 use serde_json::{Value, json};
 
+use crate::apply;
+
 #[test]
 fn helm_finds_nothing_to_say_against_the_chart() {
     let said = tools::output(tools::helm().args(["lint", "--strict", chart::PATH]));
@@ -39,6 +41,8 @@ fn wrong_values_are_refused_by_name() {
         ("store.redis.observer.url=", "/store/redis/observer"),
         ("networkPolicy.monitoringNamespaces=", "/networkPolicy/monitoringNamespaces"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("peers.secret=0123456789abcdef", "secret"),
+        ("peers.key=", "/peers/key"),
         ("replica=3", "replica"),
     ] {
         let output = chart::template(&[value]).output().expect("helm starts");
@@ -141,9 +145,49 @@ fn essence(workload: &Object, release: &str) -> Value {
         "args": container.at("/args"), "environment": environment, "image": container.at("/image"), "ports": container.at("/ports"),
         "probes": probes,
         "lifecycle": container.at("/lifecycle"), "grace": workload.at("/spec/template/spec/terminationGracePeriodSeconds"),
-        "security": container.at("/securityContext"), "resources": container.at("/resources"),
+        "security": container.at("/securityContext"), "mounts": container.at("/volumeMounts"), "resources": container.at("/resources"),
     });
-    serde_json::from_str(&text.to_string().replace(release, "")).expect("JSON")
+    // Names in the namespace `market` are those in `sagamart`.
+    serde_json::from_str(&text.to_string().replace(release, "").replace(".market", ".sagamart")).expect("JSON")
+}
+
+/// Of the Secret that the chart makes.
+fn peers(objects: &[Object]) -> String {
+    object::named(objects, "Secret", "shop-sagamart-peers").text("/data/secret").to_owned()
+}
+
+#[test]
+fn the_secret_of_the_shop_is_made_for_each_release_unless_one_is_named() {
+    let (first, second) = (peers(&chart::rendered(&[])), peers(&chart::rendered(&[])));
+    assert!(first.len() >= 64 && first != second, "{first}, {second}");
+    for values in [&["peers.existingSecret=mine"] as &[&str], &["store.mode=embedded"]] {
+        assert_eq!(object::of_kind(&chart::rendered(values), "Secret").count(), 0, "{values:?}");
+    }
+}
+
+/// helm asks the cluster what is there, as an upgrade does.
+#[test]
+fn an_upgrade_keeps_the_secret_of_the_shop() {
+    let there = json!({
+        "apiVersion": "v1", "kind": "Secret", "data": {"secret": "b2xk"},
+        "metadata": {
+            "name": "shop-sagamart-peers", "namespace": "market", "labels": {"app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "market"},
+        },
+    });
+    let objects = chart::rendered(&[]);
+    let upgrade = |there: &[Value]| {
+        let mut command = chart::template(&[]);
+        command.args([
+            "--disable-openapi-validation",
+            "--dry-run=server",
+            "--kube-apiserver",
+            &apply::server_for(&objects, there),
+        ]);
+        peers(&object::parse(&tools::output(&mut command)))
+    };
+    assert_eq!(upgrade(&[there]), "b2xk");
+    assert!(upgrade(&[]).len() >= 64, "none is there");
 }
 
 #[test]

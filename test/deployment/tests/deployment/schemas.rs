@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, process::Output};
 
-use sagamart_deployment_tests::{Object, object, rendered, tools};
+use sagamart_deployment_tests::{Object, chart, object, rendered, tools};
 use serde_json::{Value, json};
 
 /// The oldest Kubernetes that the manifests ask for, and the newest whose schemas there are.
@@ -143,11 +143,11 @@ fn the_plain_manifests_are_what_the_minikube_overlay_renders() {
 #[test]
 fn no_manifest_holds_a_secret() {
     for (source, objects) in rendered::all_rendered() {
-        assert_eq!(
-            object::of_kind(objects, "Secret").count(),
-            0,
-            "{source}: passwords come from Secrets that the scripts make"
-        );
+        // The chart's is another one in each rendering.
+        let is_random = |name: &str| source.starts_with(chart::PATH) && name == "shop-sagamart-peers";
+        for secret in object::of_kind(objects, "Secret") {
+            assert!(is_random(secret.name()), "{source}: {} is there, but the scripts make Secrets", secret.name());
+        }
         for container in objects.iter().filter(|object| object.is_workload()).flat_map(Object::containers) {
             for name in container.variables() {
                 let secret = name.contains("PASSWORD");

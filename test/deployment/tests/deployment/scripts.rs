@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::stage::{CLUSTER, MINIKUBE, Stage, cache};
 
+/// The Secret that every process of the shop is given.
+const PEERS: &str = "sagamart-peers";
 const DATABASES: [&str; 4] = ["order-db", "stock-db", "payment-db", "observer-db"];
 
 /// Beginnings of the calls, in order.
@@ -24,6 +26,7 @@ fn in_order(changes: &[String], beginnings: &[String]) {
 
 fn expected_install(last: &str) -> Vec<String> {
     let mut expected = vec!["kubectl apply --filename k8s/namespace/namespace.yaml".to_owned()];
+    expected.push(format!("kubectl create secret generic {PEERS} --from-file=secret="));
     for database in DATABASES {
         expected.push(format!("kubectl create secret generic {database}"));
         expected.push(format!("helm upgrade {database} valkey --install"));
@@ -33,20 +36,21 @@ fn expected_install(last: &str) -> Vec<String> {
 }
 
 #[test]
-fn install_makes_a_namespace_then_for_each_database_a_password_and_a_release_and_then_the_way_in() {
+fn install_makes_a_namespace_a_secret_then_for_each_database_a_password_and_a_release_and_then_the_way_in() {
     for (script, way_in) in [(MINIKUBE, "helm upgrade traefik oci://"), (CLUSTER, "helm upgrade envoy-gateway oci://")]
     {
         let stage = Stage::complete();
         let run = stage.run(script, &[]).succeeded();
         let changes = run.changes();
         in_order(&changes, &expected_install(way_in));
-        assert_eq!(changes.len(), 10, "{changes:#?}");
+        assert_eq!(changes.len(), 11, "{changes:#?}");
         let kind = if script == MINIKUBE { "deployment" } else { "statefulset" };
         for database in DATABASES {
             run.change(&format!("kubectl rollout status {kind}/{database} --timeout"));
         }
-        let passwords: BTreeSet<String> = DATABASES.iter().filter_map(|database| stage.password(database)).collect();
-        assert_eq!(passwords.len(), 4, "{script}: a password of its own each");
+        let names = DATABASES.iter().chain([&PEERS]);
+        let passwords: BTreeSet<String> = names.filter_map(|name| stage.password(name)).collect();
+        assert_eq!(passwords.len(), 5, "{script}: a password of its own each, and the secret of the shop");
         for password in passwords {
             assert!(password.len() == 48 && password.chars().all(|letter| letter.is_ascii_hexdigit()), "{password}");
             let shown = run.said().contains(&password) || run.calls.concat().contains(&password);
@@ -60,9 +64,10 @@ fn a_second_run_keeps_the_passwords_and_brings_releases_up_to_date() {
     for script in [MINIKUBE, CLUSTER] {
         let stage = Stage::complete();
         stage.run(script, &[]).succeeded();
-        let before = DATABASES.map(|database| stage.password(database));
+        let secrets = || [DATABASES.map(|database| stage.password(database)).to_vec(), vec![stage.password(PEERS)]];
+        let before = secrets();
         let again = stage.run(script, &["install"]).succeeded();
-        assert_eq!(DATABASES.map(|database| stage.password(database)), before, "{script}");
+        assert_eq!(secrets(), before, "{script}");
         assert!(!again.changes().iter().any(|change| change.starts_with("kubectl create")), "{:#?}", again.changes());
         assert_eq!(again.changes().iter().filter(|change| change.starts_with("helm upgrade")).count(), 5, "{script}");
     }
@@ -191,6 +196,7 @@ fn uninstall_removes_the_releases_and_data_only_when_told() {
         }
         assert_eq!(kept.changes().len(), 5, "{:#?}", kept.changes());
         assert!(stage.password("order-db").is_some(), "{script}: passwords stay with the data");
+        assert!(stage.password(PEERS).is_some(), "{script}: the shop may still run");
         let removed = stage.run(script, &["uninstall", "--delete-data"]).succeeded();
         for database in DATABASES {
             removed.change(&format!(
@@ -198,6 +204,7 @@ fn uninstall_removes_the_releases_and_data_only_when_told() {
             ));
             assert!(stage.password(database).is_none(), "{script}: {database}");
         }
+        assert!(stage.password(PEERS).is_none(), "{script}");
         if script == CLUSTER {
             // Old Sentinels would fail the databases of the next installation over.
             let changes = ["kubectl delete statefulset sentinel", "kubectl delete persistentvolumeclaim"];

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     net::{Ipv4Addr, SocketAddr},
     process::Command,
     time::{Duration, Instant},
@@ -84,6 +85,7 @@ async fn the_headers_that_the_gateway_adds_make_a_repetition_harmless() {
 }
 
 const PASSWORD: &str = "0123abcd";
+const SECRET: &str = "0123456789abcdef";
 
 /// The services, and their observer.
 const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
@@ -109,12 +111,17 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
         let container = workload.containers().into_iter().next().expect("a container");
         let (public, metrics, admin) = (address(), address(), address());
         let own = internal.get(service).expect("its address").to_string();
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let secret = folder.path().join("secret");
+        fs::write(&secret, SECRET).expect("a file can be written");
+        let secret = secret.to_str().expect("a path that is text").to_owned();
         let mut environment = Vec::new();
         for entry in container.at("/env").as_array().into_iter().flatten() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let peer = text("name").strip_prefix("SAGAMART_PEER_").map(str::to_lowercase);
             let value = match (text("name").as_str(), peer) {
                 ("POD_IP", _) => continue,
+                ("SAGAMART_PEER_SECRET_FILE", _) => secret.clone(),
                 ("SAGAMART_LISTEN", _) => public.to_string(),
                 ("SAGAMART_ADMIN_LISTEN", _) => admin.to_string(),
                 ("SAGAMART_METRICS_LISTEN", _) => metrics.to_string(),
@@ -126,7 +133,6 @@ fn start<'a>(objects: &'a [Object], store: &str) -> Vec<Pod<'a>> {
             };
             environment.push((text("name"), value));
         }
-        let folder = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(binary::path());
         command.args(container.words("/args")).env_clear().envs(environment);
         let process = Process::start(command, &folder.path().join("log"));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use sagamart_deployment_tests::{Container, Object, binary, object, rendered, tools};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What has a database of its own: the services, and their observer.
 const PARTS: [&str; 4] = ["order", "stock", "payment", "observer"];
@@ -68,6 +68,44 @@ fn every_variable_is_one_that_the_binary_reads() {
     });
 }
 
+/// The variables that say where others are.
+fn peers_of<'a>(container: &Container<'a>) -> impl Iterator<Item = &'a str> {
+    let names = container.variables().into_iter();
+    names.filter(|name| name.starts_with("SAGAMART_PEER_") && *name != "SAGAMART_PEER_SECRET_FILE")
+}
+
+/// A file that only the pod's group can read, from a Secret that the scripts make, or the chart.
+#[test]
+fn every_process_with_peers_is_given_the_secret_of_the_shop() {
+    for_each_of_ours(|source, objects, container| {
+        if container.subcommand() == "serve" {
+            assert!(container.variable_entry("SAGAMART_PEER_SECRET_FILE").is_none(), "{source}: it has no peers");
+            return;
+        }
+        let path = container.variable("SAGAMART_PEER_SECRET_FILE");
+        let (folder, key) = path.rsplit_once('/').expect("a path");
+        let mounts = container.at("/volumeMounts").as_array().expect("mounts");
+        let mount = mounts.iter().find(|mount| mount.get("mountPath") == Some(&json!(folder))).expect("its folder");
+        assert_eq!(mount.get("readOnly"), Some(&json!(true)), "{source}");
+        let volumes = container.workload.list("/spec/template/spec/volumes");
+        let volume = volumes.iter().find(|volume| volume.get("name") == mount.get("name")).expect("its volume");
+        assert_eq!(volume.pointer("/secret/defaultMode"), Some(&json!(0o440)), "{source}");
+        let group = container.workload.at("/spec/template/spec/securityContext/fsGroup");
+        assert_eq!(group, container.workload.at("/spec/template/spec/securityContext/runAsGroup"), "{source}");
+        let name = volume.pointer("/secret/secretName").and_then(Value::as_str).expect("a Secret");
+        let made = objects.iter().find(|object| object.kind() == "Secret" && object.name() == name);
+        match made {
+            Some(secret) => assert!(secret.at("/data").get(key).is_some(), "{source}: {name} has no {key}"),
+            None if source.contains("existingSecret") => assert!(source.contains(name), "{source}: {name}"),
+            None => {
+                let script = tools::text("helm-config/functions.sh");
+                assert!(script.contains(&format!("peers={name}\n")), "{source}: nobody makes {name}");
+                assert!(script.contains(&format!("ensure_secret \"$peers\" {key} ")), "{source}: it has no {key}");
+            }
+        }
+    });
+}
+
 #[test]
 fn nothing_that_a_service_needs_is_left_out() {
     for_each_of_ours(|source, _, container| {
@@ -78,7 +116,8 @@ fn nothing_that_a_service_needs_is_left_out() {
             wanted.insert("SAGAMART_DATA".to_owned());
         } else {
             wanted.extend(
-                ["INTERNAL_LISTEN", "ADVERTISE", "STORE_PASSWORD", "DURABILITY"].map(|name| format!("SAGAMART_{name}")),
+                ["INTERNAL_LISTEN", "ADVERTISE", "STORE_PASSWORD", "PEER_SECRET_FILE", "DURABILITY"]
+                    .map(|name| format!("SAGAMART_{name}")),
             );
             // Whose events it consumes: it does not start without their addresses, and has no use for others.
             let peers: &[&str] = match subcommand {
@@ -89,8 +128,7 @@ fn nothing_that_a_service_needs_is_left_out() {
             };
             let peers: BTreeSet<String> =
                 peers.iter().map(|peer| format!("SAGAMART_PEER_{}", peer.to_uppercase())).collect();
-            let given = container.variables().into_iter().filter(|name| name.starts_with("SAGAMART_PEER_"));
-            assert_eq!(given.map(str::to_owned).collect::<BTreeSet<_>>(), peers, "{source}");
+            assert_eq!(peers_of(&container).map(str::to_owned).collect::<BTreeSet<_>>(), peers, "{source}");
         }
         for name in wanted {
             assert!(container.variable_entry(&name).is_some(), "{source}: no {name}");
@@ -145,7 +183,7 @@ fn operators_have_a_port_of_their_own_at_the_observer_and_none_elsewhere() {
 #[test]
 fn peers_are_headless_services_with_the_internal_port_of_that_service() {
     for_each_of_ours(|source, objects, container| {
-        for name in container.variables().into_iter().filter(|name| name.starts_with("SAGAMART_PEER_")) {
+        for name in peers_of(&container) {
             let peer = name.trim_start_matches("SAGAMART_PEER_").to_lowercase();
             let (host, port) =
                 container.variable(name).split_once(':').unwrap_or_else(|| panic!("{source}: {name} has no port"));
