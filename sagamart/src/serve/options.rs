@@ -376,10 +376,7 @@ impl ReplicaOptions {
 
     /// What other processes have to know, if anything.
     pub(crate) fn secrets(&self) -> Result<Option<Secrets>, Error> {
-        // What is empty is not there: manifests like to set everything.
-        let Some(path) = self.peer_secret_file.clone().filter(|path| !path.as_os_str().is_empty()) else {
-            return Ok(None);
-        };
+        let Some(path) = self.peer_secret_file.clone() else { return Ok(None) };
         let secrets = Secrets::in_file(path.clone());
         let unusable = |error| Error::Options(format!("--peer-secret-file {}: {error}", path.display()));
         secrets.read().map(|_| Some(secrets)).map_err(unusable)

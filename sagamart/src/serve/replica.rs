@@ -36,6 +36,10 @@ use super::{
     store::{OpenError, OpenStore, of_service},
 };
 
+/// Why a port that anybody may reach is not opened, and what to do.
+const NO_SECRET: &str = "whoever reaches it could change everything in this shop. Make a secret with `sagamart secret FILE`, and give \
+                         it to all of the shop's processes with --peer-secret-file FILE or SAGAMART_PEER_SECRET_FILE";
+
 /// One replica, as the command line describes it, and its place in the network.
 struct Replica {
     role: Role,
@@ -57,15 +61,13 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     let mut host = Host::listen(&options.serve, role.name(), operators, stop.clone()).await?;
     let internal = options.internal_listen.clone().listen("--internal-listen").await?;
     let secrets = options.secrets()?;
-    if secrets.is_none() && !internal.local_addr()?.ip().is_loopback() {
-        tracing::warn!(
-            "whoever reaches the internal address can change everything in this shop: give all of its processes a secret with \
-             --peer-secret-file"
-        );
+    let listens_at = internal.local_addr()?;
+    if secrets.is_none() && !listens_at.ip().to_canonical().is_loopback() {
+        return Err(Error::Options(format!("--internal-listen {listens_at} is beyond loopback: {NO_SECRET}")));
     }
     let health = host.store.clone();
     let opening = async {
-        let address = options.advertised(internal.local_addr()?).await?;
+        let address = options.advertised(listens_at).await?;
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(io::Error::other)?;
         let me = Member { id: u64::from_le_bytes(id), address, is_fit: false };

@@ -10,6 +10,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use rustix::{fs::Mode, process::umask};
 use saga::Partition;
 use store_embedded::{Embedded, FlushObserver, Options as EmbeddedOptions};
 use store_memory::MemoryDatabase;
@@ -112,6 +113,8 @@ impl StoreOptions {
         Ok(match &self.store {
             StoreAddress::Memory => OpenStore::Memory(MemoryDatabase::default()),
             StoreAddress::Embedded(directory) => {
+                // What a library makes for the store is its owner's business, too.
+                umask(Mode::RWXG | Mode::RWXO);
                 let options = EmbeddedOptions {
                     on_flush: Some(flush_metrics(registry)),
                     ..EmbeddedOptions::new(directory.clone().expect("check() wants one"))

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -63,6 +64,24 @@ async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() {
     let mut fixture = fixture;
     fixture.restart().await;
     assert_eq!(fixture.shop.credit(&user).await, 4);
+}
+
+#[tokio::test]
+async fn what_is_in_it_is_its_owners_alone_to_read() {
+    let mut fixture = Fixture::new().await;
+    fixture.shop.user_with(1).await;
+    // The end writes a checkpoint.
+    let exit = fixture.take_server().terminate().await;
+    assert!(exit.status.success(), "{exit:?}");
+    let data = fixture.data();
+    let all = files(data);
+    assert!(all.iter().any(|path| path.starts_with(data.join("base"))), "a checkpoint was written: {all:?}");
+    for path in all.iter().flat_map(|path| path.ancestors().take_while(|path| path.starts_with(data))) {
+        let metadata = fs::metadata(path).expect("it is there");
+        let (mode, wanted) = (metadata.permissions().mode() & 0o777, if metadata.is_dir() { 0o700 } else { 0o600 });
+        // The fixture made the directory itself, before the server came.
+        assert!(path == data || mode == wanted, "{} is {mode:o}", path.display());
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,50 @@ fn a_secret_is_made_once_and_only_its_owner_can_read_it() {
     );
 }
 
+#[test]
+fn several_are_made_at_once_and_a_draft_that_was_left_is_in_nobodys_way() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let [first, second] = ["first", "second"].map(|name| directory.path().join(name));
+    fs::write(&first, "it is there").expect("a file can be written");
+    for (arguments, said) in [(["--group"], "has a new secret"), (["--group"], "is there already")] {
+        let mut command = Command::new(binary::path());
+        let output = command.arg("secret").args(arguments).args([&first, &second]).output().expect("it runs");
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && lines.lines().count() == 2, "{output:?}");
+        assert!(lines.starts_with(&format!("{} is there already\n", first.display())), "{lines}");
+        assert!(lines.ends_with(&format!("{} {said}\n", second.display())), "{lines}");
+    }
+    let mode = fs::metadata(&second).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640, "its group can read it, and not write");
+    assert_eq!(fs::read_to_string(&first).expect("it is there"), "it is there");
+}
+
+#[test]
+fn beyond_loopback_no_internal_port_is_opened_without_a_secret() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        for part in ["order", "stock", "payment", "observe"] {
+            let mut command = Command::new(binary::path());
+            command.args([part, "--store", "memory:", "--listen", "127.0.0.1:0", "--internal-listen", address]);
+            command.args(["--advertise", "127.0.0.1:1"]);
+            let peers: &[&str] = match part {
+                "order" => &["stock", "payment"],
+                "stock" => &["order"],
+                "payment" => &["order", "stock"],
+                _ => &["order", "stock", "payment"],
+            };
+            command.args(peers.iter().flat_map(|peer| ["--peer".to_owned(), format!("{peer}=127.0.0.1:1")]));
+            let output = command.output().expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{part} {address}: {said}");
+            for wanted in
+                ["--internal-listen", "sagamart secret FILE", "--peer-secret-file", "SAGAMART_PEER_SECRET_FILE"]
+            {
+                assert!(said.contains(wanted), "{part} {address} says nothing of {wanted}: {said}");
+            }
+        }
+    }
+}
+
 /// A process of the shop's stock service, as a stranger would start it to get at the orders.
 fn stranger(apart: &Apart, log: &Path, secret: Option<&Path>) -> (u16, Process) {
     let (public, internal) = (free_port(), free_port());
