@@ -4,6 +4,7 @@ mod any_store;
 mod ask;
 mod check_data;
 mod check_database;
+mod encrypted;
 mod make_secret;
 mod make_token;
 #[cfg(any(test, not(feature = "tools")))]
@@ -16,6 +17,7 @@ mod serve;
 mod stopped;
 #[cfg(feature = "tools")]
 mod tools;
+mod verify_audit;
 
 use std::{io, process::ExitCode};
 
@@ -102,6 +104,7 @@ enum Command {
     Repair(Box<repair::Repair>),
     Secret(make_secret::MakeSecret),
     Token(make_token::MakeToken),
+    VerifyAudit(verify_audit::VerifyAudit),
     #[command(hide = true)]
     Completions(packaging::Completions),
     #[command(hide = true)]
@@ -152,6 +155,10 @@ fn main() -> ExitCode {
         Command::Repair(repair) => finished(run("repair", 1, repair.run())),
         Command::Secret(secret) => finished(Ok(secret.run())),
         Command::Token(token) => finished(Ok(token.run())),
+        Command::VerifyAudit(verify) => match verify.run() {
+            Ok(code) => code,
+            Err(error) => failed(&error),
+        },
         Command::Completions(completions) => finished(Ok(completions.run(&Cli::command()))),
         Command::Manual(manual) => finished(Ok(manual.run(Cli::command()))),
     }

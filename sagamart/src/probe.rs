@@ -1,13 +1,15 @@
 //! `sagamart probe`: asks a server whether it is well, for container health checks in images without another client.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use clap::Args;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+
+use crate::encrypted;
 
 /// Longer than a server that is well takes, shorter than health checks wait.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +28,7 @@ pub(crate) enum Error {
     #[error("{0}: the URL to ask looks like http://HOST:PORT/PATH")]
     Url(String),
     #[error("{url} cannot be reached: {cause}")]
-    Unreachable { url: String, cause: std::io::Error },
+    Unreachable { url: String, cause: io::Error },
     #[error("{0} does not answer")]
     Silent(String),
     #[error("{url} answers: {answer}")]
@@ -36,15 +38,15 @@ pub(crate) enum Error {
 impl Probe {
     /// Asks once.
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let rest = self.url.strip_prefix("http://").ok_or_else(|| Error::Url(self.url.clone()))?;
+        let is_encrypted = self.url.strip_prefix("https://");
+        let rest = self.url.strip_prefix("http://").or(is_encrypted).ok_or_else(|| Error::Url(self.url.clone()))?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
         let asking = async {
-            let mut stream = TcpStream::connect(authority).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            Ok(answer)
+            match is_encrypted {
+                Some(_) => ask(encrypted::connect(authority).await?, &request).await,
+                None => ask(TcpStream::connect(authority).await?, &request).await,
+            }
         };
         let asked = timeout(PATIENCE, asking).await.map_err(|_| Error::Silent(self.url.clone()))?;
         let answer = asked.map_err(|cause| Error::Unreachable { url: self.url.clone(), cause })?;
@@ -56,4 +58,11 @@ impl Probe {
         let body = answer.split_once("\r\n\r\n").map_or(answer.as_ref(), |(_, body)| body);
         Err(Error::Unwell { url: self.url, answer: body.trim().to_owned() })
     }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
 }

@@ -8,7 +8,7 @@
 //! Which scope a route asks for is in the OpenAPI document of its router ([`guarded`]), and nowhere else: what is enforced and what is
 //! documented cannot differ. Without an [`Access`], everybody who reaches a listener may do what it offers.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
@@ -26,7 +26,9 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{Problem, idempotency::KeySpace, openapi::refused_response, problem::kinds};
+use crate::{
+    AuditLog, Problem, audit::Act, idempotency::KeySpace, openapi::refused_response, problem::kinds, rate::Rate,
+};
 
 mod scope;
 #[cfg(test)]
@@ -41,23 +43,42 @@ use tokens::Tokens;
 /// What the scheme of these tokens is called in the document.
 const SCHEME: &str = "token";
 
-/// Who may ask. Clones share it.
+/// Who may ask, and how often. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Tokens>);
+pub struct Access(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    tokens: Tokens,
+    rate: Option<Rate<SmolStr>>,
+}
 
 impl Access {
-    /// Whoever has one of the tokens in a file, which is read again when it has changed.
+    /// Whoever has one of the tokens in a file, which is read again when it has changed; each so many times a second.
     ///
     /// # Errors
     /// The file cannot be read, or a line of it is none.
-    pub fn with_tokens(file: PathBuf) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Tokens::open(file)?)))
+    pub fn with_tokens(file: PathBuf, requests_per_second: Option<NonZeroU32>) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Known { tokens: tokens::open(file)?, rate: requests_per_second.map(Rate::new) })))
     }
 
     /// Why those who ask are judged by an older version of the file, if they are.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.0.trouble()
+        self.0.tokens.trouble()
+    }
+
+    /// Who sends these headers, if they may do what this scope is for, and have not asked too often.
+    fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<Caller>, Problem> {
+        let caller = self.caller(headers)?;
+        if !caller.scopes.contains(scope) {
+            let detail = format!("{} has not the scope {scope}", caller.name);
+            return Err(Problem::new(&kinds::NOT_PERMITTED, detail).with("scope", scope.name()));
+        }
+        if let Some(rate) = &self.0.rate {
+            rate.check(&caller.name).map_err(|wait| Problem::too_many_requests(&caller.name, wait))?;
+        }
+        Ok(caller)
     }
 
     /// Who sends these headers.
@@ -71,7 +92,7 @@ impl Access {
         let token = token_in(value.as_bytes()).ok_or_else(|| {
             unknown("the Authorization header is none of `Bearer TOKEN` and, with the token as its password, `Basic`")
         })?;
-        self.0.find(&token).ok_or_else(|| unknown("the token is not known here, or no longer"))
+        self.0.tokens.current().get(&token).cloned().ok_or_else(|| unknown("the token is not known here, or no longer"))
     }
 }
 
@@ -201,7 +222,8 @@ fn scope_in(requirement: &SecurityRequirement) -> Option<Scope> {
     value.get(SCHEME)?.get(0)?.as_str()?.parse().ok()
 }
 
-/// Has a router ask for the scopes that its document names, where there is somebody to ask for.
+/// Has a router ask for the scopes that its document names, where there is somebody to ask for, and write down what changes more than
+/// clients may.
 pub(crate) struct Guard(Option<Arc<Rules>>);
 
 impl Guard {
@@ -209,15 +231,17 @@ impl Guard {
     ///
     /// # Panics
     /// A route is not said to ask for a scope, and is none of those that are `open` to everybody.
-    pub(crate) fn of(access: Option<Access>, document: &mut OpenApi, open: &[&str]) -> Self {
-        let Some(access) = access else {
-            operations(document).for_each(|operation| operation.security = None);
-            return Self(None);
-        };
+    pub(crate) fn of(access: Option<Access>, audit: Option<AuditLog>, document: &mut OpenApi, open: &[&str]) -> Self {
         let paths = document.paths.paths.iter();
         let required = paths.map(|(path, item)| (path.as_str().into(), Required::of(path, item, open))).collect();
-        describe(document);
-        Self(Some(Arc::new(Rules { access, required })))
+        match &access {
+            Some(_) => describe(document),
+            None => operations(document).for_each(|operation| operation.security = None),
+        }
+        if access.is_none() && audit.is_none() {
+            return Self(None);
+        }
+        Self(Some(Arc::new(Rules { access, audit, required })))
     }
 
     pub(crate) fn on(self, router: Router) -> Router {
@@ -230,39 +254,53 @@ impl Guard {
 }
 
 struct Rules {
-    access: Access,
+    access: Option<Access>,
+    audit: Option<AuditLog>,
     required: HashMap<Box<str>, Required, foldhash::fast::RandomState>,
 }
 
 impl Rules {
     async fn answer(&self, mut request: Request, next: Next) -> Response {
-        match self.admit(&request) {
+        let Some(scope) = self.scope_of(&request) else { return next.run(request).await };
+        let admitted = self.access.as_ref().map(|access| access.admit(request.headers(), scope)).transpose();
+        let audit = self.audit.as_ref().filter(|_| scope.is_audited());
+        let name = admitted.as_ref().ok().and_then(|caller| Some(caller.as_ref()?.name.clone()));
+        let act = audit.map(|audit| (audit, Act::asked(&request, name.as_deref())));
+        match admitted {
             Ok(Some(caller)) => {
                 request.extensions_mut().insert(caller.keys.clone());
                 request.extensions_mut().insert(caller);
-                next.run(request).await
             }
-            Ok(None) => next.run(request).await,
-            Err(problem) => problem.into_response(),
+            Ok(None) => {}
+            Err(problem) => {
+                if let Some((audit, act)) = act
+                    && let Err(error) = audit.append(act.refused(problem.kind().status().as_u16())).await
+                {
+                    tracing::error!(%error, "the audit log cannot be written");
+                }
+                return problem.into_response();
+            }
         }
+        let Some((audit, act)) = act else { return next.run(request).await };
+        if let Err(error) = audit.append(act.clone()).await {
+            let detail = "the audit log cannot be written; nothing was done";
+            return Problem::unavailable(detail, 5).because(error).into_response();
+        }
+        let response = next.run(request).await;
+        if let Err(error) = audit.append(act.answered(response.status().as_u16())).await {
+            tracing::error!(%error, "the audit log cannot be written: how an act ended is not in it");
+        }
+        response
     }
 
-    /// Who asks, where that matters.
-    fn admit(&self, request: &Request) -> Result<Option<Arc<Caller>>, Problem> {
-        let path = request.extensions().get::<MatchedPath>();
-        let required = path.and_then(|path| self.required.get(path.as_str()));
-        let scope = required.and_then(|required| match *request.method() {
+    /// What a request asks for.
+    fn scope_of(&self, request: &Request) -> Option<Scope> {
+        let required = self.required.get(request.extensions().get::<MatchedPath>()?.as_str())?;
+        match *request.method() {
             Method::GET | Method::HEAD => required.get,
             Method::POST => required.post,
             // No route has it.
             _ => None,
-        });
-        let Some(scope) = scope else { return Ok(None) };
-        let caller = self.access.caller(request.headers())?;
-        if !caller.scopes.contains(scope) {
-            let detail = format!("{} has not the scope {scope}", caller.name);
-            return Err(Problem::new(&kinds::NOT_PERMITTED, detail).with("scope", scope.name()));
         }
-        Ok(Some(caller))
     }
 }

@@ -12,6 +12,7 @@
 
 mod accept;
 pub mod access;
+pub mod audit;
 pub mod browsers;
 pub mod bulk;
 pub mod call;
@@ -25,13 +26,16 @@ pub mod operator;
 mod pages;
 mod path;
 pub mod problem;
+mod rate;
 mod readiness;
 mod request_name;
 pub mod server;
 mod site;
 mod trace_parent;
+mod watched;
 
 pub use access::{Access, Asker};
+pub use audit::AuditLog;
 pub use browsers::Browsers;
 pub use dialect::Dialect;
 pub use idempotency::{IDEMPOTENCY_KEY_CHARS_MAX, Idempotency, RequestKey, is_replayed};

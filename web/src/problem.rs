@@ -8,7 +8,7 @@
 //!
 //! `type` is the relative reference `/problems/<slug>`, and [`crate::Site`] serves the explanation of every kind there.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     body::Body,
@@ -154,6 +154,14 @@ pub mod kinds {
         "The token is known, and what it is for does not include this request; `detail` says what is missing. Nothing was \
          changed. The operator of the shop gives tokens their scopes.",
     );
+    /// One asks too often.
+    pub static TOO_MANY_REQUESTS: Kind = Kind::new(
+        "too-many-requests",
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many requests",
+        "The address that asks, or the owner of the token, has sent more requests in a second than the operator of the shop \
+         allows for each. The request had no effect. Try again after `Retry-After` seconds.",
+    );
     /// A page of another origin asks.
     pub static CROSS_ORIGIN: Kind = Kind::new(
         "cross-origin",
@@ -265,6 +273,7 @@ pub mod kinds {
         &METHOD_NOT_ALLOWED,
         &UNAUTHENTICATED,
         &NOT_PERMITTED,
+        &TOO_MANY_REQUESTS,
         &CROSS_ORIGIN,
         &HOST_NOT_SERVED,
         &BODY_TOO_LARGE,
@@ -352,6 +361,14 @@ impl Problem {
     pub fn overloaded(retry_after_seconds: u32) -> Self {
         Self::new(&kinds::OVERLOADED, "too many requests are under way; this one was not started")
             .retry_after_seconds(retry_after_seconds)
+    }
+
+    /// 429 with `Retry-After`: so many requests a second are more than one may send.
+    #[must_use]
+    pub(crate) fn too_many_requests(who: &str, wait: Duration) -> Self {
+        let detail = format!("{who} has sent more requests than it may; this one was not started");
+        let seconds = u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX).max(1);
+        Self::new(&kinds::TOO_MANY_REQUESTS, detail).retry_after_seconds(seconds)
     }
 
     /// 504: the outcome was not seen in time. `detail` says where to ask for it.

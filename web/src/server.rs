@@ -17,7 +17,8 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     pin::pin,
     sync::{
         Arc,
@@ -29,7 +30,7 @@ use std::{
 
 use axum::{
     http::{HeaderValue, Request, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -49,17 +50,22 @@ mod acceptor;
 mod activity;
 mod front;
 mod metrics;
+mod rate;
 mod request;
 mod roster;
 mod stream;
+mod tls;
 
 pub use front::Front;
 pub use metrics::Metrics;
+pub use tls::{Error as TlsError, Tls};
 
 use acceptor::{Accepted, Acceptor};
 use activity::{Activity, Verdict, Watchdog};
 use metrics::Closed;
+use rate::Rates;
 use roster::Roster;
+use tls::Transport;
 
 /// How soon to look again for a connection to close, where others wait and all had a request running.
 const PRESSURE_TICK: Duration = Duration::from_millis(50);
@@ -86,6 +92,12 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Which requests of browsers are answered.
     pub browsers: Browsers,
+    /// How many requests a second one address may send, an IPv6 network of 64 bits counting as one; beyond it the answer is 429.
+    pub requests_per_address: Option<NonZeroU32>,
+    /// Whether requests have the address that they come from among their extensions, for an audit log.
+    pub tells_peer: bool,
+    /// With what connections are encrypted; with nothing, they are not.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Settings {
@@ -105,6 +117,9 @@ impl Default for Settings {
             // With some seconds of notice before it, still below the 30 s after which Kubernetes kills by default.
             drain_timeout: Duration::from_secs(20),
             browsers: Browsers::default(),
+            requests_per_address: None,
+            tells_peer: false,
+            tls: None,
         }
     }
 }
@@ -193,11 +208,10 @@ impl Connections {
             self.roster.close_longest_idle();
             return Some(accepted);
         }
-        let activity = Arc::new(Activity::default());
-        let connection =
-            Arc::clone(&self.server).connection(accepted.stream, Arc::clone(&activity), graceful.watcher());
+        let (activity, peer) = (Arc::new(Activity::default()), accepted.peer);
+        let connection = Arc::clone(&self.server).connection(accepted, Arc::clone(&activity), graceful.watcher());
         let id = self.tasks.spawn(connection).id();
-        self.roster.add(id, accepted.peer, activity);
+        self.roster.add(id, peer, activity);
         self.server.metrics.connections(self.roster.len());
         None
     }
@@ -235,6 +249,7 @@ async fn drain(server: &Server, graceful: GracefulShutdown, mut connections: Con
 struct Server {
     front: Front,
     gate: Gate,
+    rates: Rates,
     settings: Settings,
     metrics: Metrics,
     http: http1::Builder,
@@ -255,13 +270,24 @@ impl Server {
             .header_read_timeout(None)
             // Otherwise a request is dropped, carried out or not, when its client closes the side it sends on.
             .half_close(true);
-        Self { front, gate, settings, metrics, http, draining: AtomicBool::new(false), running: AtomicUsize::new(0) }
+        let rates = Rates::new(settings.requests_per_address);
+        Self {
+            front,
+            gate,
+            rates,
+            settings,
+            metrics,
+            http,
+            draining: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+        }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, activity: Arc<Activity>, watcher: Watcher) {
-        let server = &*self;
+    async fn connection(self: Arc<Self>, accepted: Accepted, activity: Arc<Activity>, watcher: Watcher) {
+        let (server, Accepted { stream, peer }) = (&*self, accepted);
+        let Some(stream) = server.transport(stream).await else { return };
         let (stream, wire) = stream::sides(stream, Arc::clone(&activity));
-        let service = service_fn(|request| server.respond(request, &activity));
+        let service = service_fn(|request| server.respond(request, peer, &activity));
         let mut connection = pin!(watcher.watch(server.http.serve_connection(TokioIo::new(stream), service)));
         let mut connection = pin!(poll_fn(|context| match connection.as_mut().poll(context) {
             Poll::Ready(ended) => Poll::Ready(ended),
@@ -310,19 +336,44 @@ impl Server {
         wire.close().await;
     }
 
+    /// What the bytes go through, unless the client cannot agree on it in time.
+    async fn transport(&self, stream: TcpStream) -> Option<Transport> {
+        let Some(tls) = &self.settings.tls else { return Some(Transport::Plain(stream)) };
+        match timeout(self.settings.request_read_timeout, tls.accept(stream)).await {
+            Ok(Ok(transport)) => return Some(transport),
+            Ok(Err(error)) => tracing::debug!(%error, "a connection could not be encrypted"),
+            Err(_) => tracing::debug!("a connection was not encrypted in time"),
+        }
+        self.metrics.connection_closed(Closed::Encryption);
+        None
+    }
+
     /// A reply that hyper knows nothing of.
     fn refusal(&self, problem: Problem) -> Vec<u8> {
         self.metrics.request_refused(problem.kind().status());
         RequestName::random().answer_now(|name| request::closing_bytes(problem, name))
     }
 
-    async fn respond(&self, request: Request<Incoming>, activity: &Activity) -> Result<Response, Infallible> {
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        activity: &Activity,
+    ) -> Result<Response, Infallible> {
         let name = RequestName::of(request.headers());
         let header = name.header();
         // Where it is made, it stays: to move what answers a request takes longer than to name it.
         let answering = name.scope(async {
             match request::checked(request, &self.gate, self.settings.body_bytes_max).await {
                 Ok(request) => {
+                    if let Err(problem) = self.rates.check(peer.ip()) {
+                        self.metrics.request_refused(problem.kind().status());
+                        return problem.into_response();
+                    }
+                    let mut request = request;
+                    if self.settings.tells_peer {
+                        request.extensions_mut().insert(peer);
+                    }
                     let _running = Running::begin(&self.running, activity);
                     let Ok(response) = self.front.router().clone().call(request).await;
                     response

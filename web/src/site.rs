@@ -17,7 +17,7 @@ use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    Access, Browsers, Dialect, Path, Problem, Readiness, Report,
+    Access, AuditLog, Browsers, Dialect, Path, Problem, Readiness, Report,
     accept::preferred,
     access::{self, Guard, Scope},
     exposition, idempotency,
@@ -40,6 +40,8 @@ pub struct Site {
     pub metrics: HttpMetrics,
     /// Who may ask; with none, everybody who gets here.
     pub access: Option<Access>,
+    /// Where it is written down what operators do.
+    pub audit: Option<AuditLog>,
     /// The services' kinds of problems, to be explained under their `type`. Those of [`kinds::ALL`] are there anyway.
     pub kinds: Vec<&'static Kind>,
     /// How the services' answers are spelled.
@@ -73,7 +75,7 @@ impl Site {
     /// ([`access::guarded`]).
     pub fn router(mut self, services: OpenApiRouter) -> (Router, OpenApi) {
         let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
-        let (access, http_metrics) = (self.access.clone(), self.metrics.clone());
+        let (access, audit, http_metrics) = (self.access.clone(), self.audit.clone(), self.metrics.clone());
         let (services, mut document) = services.split_for_parts();
         debug_assert_eq!(
             paths_of(&services),
@@ -88,7 +90,7 @@ impl Site {
 
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
         let dialect = self.dialect;
-        let guard = Guard::of(access, &mut document, &OPEN);
+        let guard = Guard::of(access, audit, &mut document, &OPEN);
         let common_state = Arc::new(self.common(&document));
         let router = guard
             .on(dialect.answers(services).merge(common.with_state(common_state)))
@@ -102,11 +104,11 @@ impl Site {
     /// What answers until the services are there: `/livez`, `/readyz`, `/problems` and perhaps `/metrics`. Whatever else is asked for is
     /// refused as [`kinds::STARTING`]; behind a gateway with 502, upon which that asks another replica.
     pub fn starting(self) -> Router {
-        let (access, http_metrics) = (self.access.clone(), self.metrics.clone());
+        let (access, audit, http_metrics) = (self.access.clone(), self.audit.clone(), self.metrics.clone());
         let (common, mut document) = starting_routes(self.registry.is_some()).split_for_parts();
         let layer = http_metrics.layer(document.paths.paths.keys().map(String::as_str));
         let (behind_gateway, browsers) = (self.behind_gateway, self.browsers.clone());
-        let guard = Guard::of(access, &mut document, &OPEN);
+        let guard = Guard::of(access, audit, &mut document, &OPEN);
         let state = Arc::new(self.common(&document));
         let router = guard
             .on(common.with_state(state))

@@ -7,11 +7,17 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Method, Request, Response,
     body::Incoming,
-    client::conn::http1,
+    client::conn::http1::{self, SendRequest},
     header::{self, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::encrypted;
 
 /// Longer than any question takes that the history answers from a bounded number of pages.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,18 +35,24 @@ static TOKEN: LazyLock<Result<Option<HeaderValue>, String>> = LazyLock::new(|| {
     Ok(Some(header))
 });
 
-/// Where a server listens: `http://HOST:PORT`.
+/// Where a server listens: `http://HOST:PORT`, or `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address(String);
+pub(crate) struct Address {
+    authority: String,
+    is_encrypted: bool,
+}
 
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let authority = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        match authority.and_then(|authority| authority.rsplit_once(':')) {
+        let (is_encrypted, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (false, Some(rest)),
+            (None, rest) => (true, rest),
+        };
+        match rest.and_then(|rest| rest.trim_end_matches('/').rsplit_once(':')) {
             Some((host, port)) if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() => {
-                Ok(Self(format!("{host}:{port}")))
+                Ok(Self { authority: format!("{host}:{port}"), is_encrypted })
             }
             _ => Err("it looks like http://HOST:PORT".to_owned()),
         }
@@ -49,7 +61,7 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "http://{}", self.0)
+        write!(formatter, "http{}://{}", if self.is_encrypted { "s" } else { "" }, self.authority)
     }
 }
 
@@ -100,13 +112,24 @@ impl Address {
             .unwrap_or_else(|_| Err(self.unreached("it does not answer")))
     }
 
-    async fn open(&self, method: Method, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
-        let stream = TcpStream::connect(&self.0).await.map_err(|error| self.unreached(error))?;
+    async fn speak<S>(&self, connected: io::Result<S>) -> Result<SendRequest<Empty<Bytes>>, Unreached>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = connected.map_err(|error| self.unreached(error))?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.map_err(|error| self.unreached(error))?;
+        let (sender, connection) = handshake.map_err(|error| self.unreached(error))?;
         // It ends with the answer, or with the process.
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.0);
+        Ok(sender)
+    }
+
+    async fn open(&self, method: Method, path: &str, last: Option<&str>) -> Result<Response<Incoming>, Unreached> {
+        let mut sender = match self.is_encrypted {
+            true => self.speak(encrypted::connect(&self.authority).await).await?,
+            false => self.speak(TcpStream::connect(&self.authority).await).await?,
+        };
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -128,10 +151,13 @@ mod tests {
             ("http://127.0.0.1:8010", "http://127.0.0.1:8010"),
             ("http://shop.example:80/", "http://shop.example:80"),
             ("http://[::1]:8010", "http://[::1]:8010"),
+            ("https://shop.example:443", "https://shop.example:443"),
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
         }
-        for text in ["127.0.0.1:8010", "https://a:1", "http://a", "http://:1", "http://a:b", "http://a/b:1", ""] {
+        for text in
+            ["127.0.0.1:8010", "https://a", "ftp://a:1", "http://a", "http://:1", "http://a:b", "http://a/b:1", ""]
+        {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

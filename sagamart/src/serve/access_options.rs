@@ -1,9 +1,9 @@
 //! What the command line says about who may ask.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
-use web::Access;
+use web::{Access, AuditLog, server::Tls};
 
 use super::Error;
 
@@ -19,6 +19,24 @@ pub(crate) struct AccessOptions {
     #[arg(long, env = "SAGAMART_INSECURE")]
     insecure: bool,
 
+    /// How many requests a second the owner of each token may send [default: any number]
+    #[arg(long, value_name = "N", env = "SAGAMART_REQUESTS_PER_TOKEN", requires = "tokens")]
+    requests_per_token: Option<NonZeroU32>,
+
+    /// A file to which each act of operators and each bulk request is added before it is carried out, as a line with a hash over it and
+    /// the one before (`sagamart verify-audit` compares them) [default: the log says it]
+    #[arg(long, value_name = "FILE", env = "SAGAMART_AUDIT_LOG")]
+    audit_log: Option<PathBuf>,
+
+    /// The certificate with which all listeners encrypt, followed by those that vouch for it, in PEM. It is read again when it
+    /// changes [default: they do not encrypt]
+    #[arg(long, value_name = "FILE", env = "SAGAMART_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key, in PEM
+    #[arg(long, value_name = "FILE", env = "SAGAMART_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
     /// Whether /orders/batch_init and its like, which make money out of nothing, are at --listen, too, and not at
     /// --admin-listen alone [default: only where --listen is an address of loopback]
     #[arg(
@@ -31,10 +49,30 @@ pub(crate) struct AccessOptions {
 impl AccessOptions {
     /// Who may ask, if it is not everybody.
     pub(crate) fn access(&self) -> Result<Option<Access>, Error> {
-        // What is empty is not there: manifests like to set everything.
-        let Some(file) = self.tokens.clone().filter(|file| !file.as_os_str().is_empty()) else { return Ok(None) };
-        let access = Access::with_tokens(file).map_err(|error| Error::Options(format!("--tokens: {error}")))?;
+        let Some(file) = given(self.tokens.as_ref()).cloned() else { return Ok(None) };
+        let access = Access::with_tokens(file, self.requests_per_token)
+            .map_err(|error| Error::Options(format!("--tokens: {error}")))?;
         Ok(Some(access))
+    }
+
+    /// Where it is written down what operators do.
+    pub(crate) fn audit(&self) -> Result<Option<AuditLog>, Error> {
+        let Some(file) = given(self.audit_log.as_ref()) else { return Ok(None) };
+        AuditLog::open(file).map(Some).map_err(|error| Error::Options(format!("--audit-log: {error}")))
+    }
+
+    /// With what the listeners encrypt.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>, Error> {
+        let (Some(certificate), Some(key)) = (given(self.tls_cert.as_ref()), given(self.tls_key.as_ref())) else {
+            return Ok(None);
+        };
+        let unusable = |error| Error::Options(format!("--tls-cert and --tls-key: {error}"));
+        Tls::open(certificate.clone(), key.clone()).map(Some).map_err(unusable)
+    }
+
+    /// Whether the listeners encrypt.
+    pub(crate) fn encrypts(&self) -> bool {
+        given(self.tls_cert.as_ref()).is_some()
     }
 
     /// Refuses to listen where others get to that everybody may change.
@@ -53,4 +91,9 @@ impl AccessOptions {
     pub(crate) fn has_public_bulk(&self, listen: SocketAddr) -> bool {
         self.public_bulk.unwrap_or_else(|| listen.ip().to_canonical().is_loopback())
     }
+}
+
+/// What is empty is not there: manifests like to set everything.
+fn given(file: Option<&PathBuf>) -> Option<&PathBuf> {
+    file.filter(|file| !file.as_os_str().is_empty())
 }

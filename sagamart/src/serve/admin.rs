@@ -6,10 +6,10 @@ use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Access, Browsers, Dialect, Readiness, Site,
+    Access, AuditLog, Browsers, Dialect, Readiness, Site,
     metrics::HttpMetrics,
     openapi::About,
-    server::{self, Front},
+    server::{self, Front, Tls},
 };
 
 use super::{Error, documents, life::Stop};
@@ -28,24 +28,27 @@ pub(crate) struct Admin {
     serving: JoinHandle<Result<(), server::Error>>,
 }
 
-/// What it answers from.
+/// What a listener answers from.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) browsers: Browsers,
     pub(crate) access: Option<Access>,
+    pub(crate) audit: Option<AuditLog>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: HttpMetrics,
 }
 
 impl Parts {
-    fn site(self, registry: Arc<Registry>, about: About) -> Site {
-        let Self { browsers, access, readiness, metrics } = self;
+    pub(crate) fn site(self, registry: Option<Arc<Registry>>, about: About) -> Site {
+        let Self { browsers, access, audit, readiness, metrics, tls: _ } = self;
         Site {
             about,
             readiness,
-            registry: Some(registry),
+            registry,
             metrics,
             access,
+            audit,
             kinds: documents::kinds(),
             dialect: Dialect::default(),
             behind_gateway: false,
@@ -64,9 +67,16 @@ impl Admin {
     ) -> Result<Self, Error> {
         let address = listener.local_addr()?;
         let nothing = OpenApiRouter::<()>::new();
-        let front = Front::new(parts.clone().site(registry, documents::of_operators(nothing.get_openapi())).starting());
-        let browsers = parts.browsers.clone();
-        let bounds = server::Settings { drain_timeout: DRAIN_TIMEOUT, browsers, ..server::Settings::default() };
+        let front =
+            Front::new(parts.clone().site(Some(registry), documents::of_operators(nothing.get_openapi())).starting());
+        let (browsers, tls) = (parts.browsers.clone(), parts.tls.clone());
+        let bounds = server::Settings {
+            drain_timeout: DRAIN_TIMEOUT,
+            browsers,
+            tls,
+            tells_peer: parts.audit.is_some(),
+            ..server::Settings::default()
+        };
         let mut stop = stop;
         let (open, closed) = oneshot::channel::<()>();
         let stopping = async move {
@@ -83,7 +93,7 @@ impl Admin {
     /// Has it answer all that operators ask.
     pub(crate) fn open(&self, registry: Arc<Registry>, routes: OpenApiRouter) {
         let (router, _) =
-            self.parts.clone().site(registry, documents::of_operators(routes.get_openapi())).router(routes);
+            self.parts.clone().site(Some(registry), documents::of_operators(routes.get_openapi())).router(routes);
         self.front.open(router);
     }
 

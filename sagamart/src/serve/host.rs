@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use web::{
-    Access, Browsers, Readiness, Site,
+    Readiness, Site,
     access::{self, Scope},
     metrics::HttpMetrics,
     server::{self, Front},
@@ -22,7 +22,7 @@ use web::{
 
 use super::{
     Error,
-    admin::{self, Admin},
+    admin::{Admin, Parts},
     descriptors, documents,
     health::StoreHealth,
     http_options::HttpOptions,
@@ -84,20 +84,29 @@ pub(crate) struct Host {
     has_public_bulk: bool,
     front: Front,
     serving: JoinHandle<Result<(), server::Error>>,
-    operators: Option<Admin>,
-    /// Who has the metrics alone.
-    counting: Option<Admin>,
+    /// Of operators, and of those who have the metrics alone.
+    others: [Option<Admin>; 2],
 }
 
 /// What the public listener answers from.
 struct Public {
-    readiness: Readiness,
-    metrics: HttpMetrics,
-    access: Option<Access>,
+    parts: Parts,
     http: HttpOptions,
-    browsers: Browsers,
     /// Whether operators ask there, for there are no clients.
     is_operators: bool,
+}
+
+/// What all listeners answer from.
+fn parts_of(options: &ServeOptions, readiness: &Readiness) -> Result<Parts, Error> {
+    let (access, audit, tls) = (options.access.access()?, options.access.audit()?, options.access.tls()?);
+    if let Some(access) = access.clone() {
+        readiness.limit("tokens", move || access.trouble().map_or(Ok(()), Err));
+    }
+    if let Some(tls) = tls.clone() {
+        readiness.limit("certificate", move || tls.trouble().map_or(Ok(()), Err));
+    }
+    let (browsers, metrics, readiness) = (options.browsers.of_operators(), HttpMetrics::default(), readiness.clone());
+    Ok(Parts { browsers, access, audit, tls, readiness, metrics })
 }
 
 impl Host {
@@ -109,85 +118,52 @@ impl Host {
         stop: Stop,
     ) -> Result<Self, Error> {
         descriptors::raise();
-        let access = options.access.access()?;
+        let (readiness, store) = (Readiness::new(), StoreHealth::opening());
+        let parts = parts_of(options, &readiness)?;
         let listener = options.listen().listen("--listen").await?;
         let address = listener.local_addr()?;
-        options.access.check("--listen", address, access.as_ref())?;
-        let (readiness, store) = (Readiness::new(), StoreHealth::opening());
+        options.access.check("--listen", address, parts.access.as_ref())?;
         readiness.state_durability(options.store.durability());
         let trouble = store.clone();
         readiness.check("store", move || trouble.trouble().map_or(Ok(()), Err));
-        if let Some(access) = access.clone() {
-            readiness.limit("tokens", move || access.trouble().map_or(Ok(()), Err));
-        }
-        let (metrics, connections) = (HttpMetrics::default(), server::Metrics::default());
-        let registries = [(); 2].map(|()| {
+        let connections = server::Metrics::default();
+        let [starting, registry] = [(); 2].map(|()| {
             let mut registry = Registry::default();
-            metrics.register(&mut registry);
+            parts.metrics.register(&mut registry);
             connections.register(&mut registry);
             registry.register_collector(Box::new(Vitals::new(readiness.clone(), runs)));
             registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(store.clone()));
             registry
         });
-        let [starting, registry] = registries;
         let starting = Arc::new(starting);
+        let is_operators = matches!(operators, Operators::AtListen);
+        let begin = |option, listener: TcpListener| {
+            options.access.check(option, listener.local_addr()?, parts.access.as_ref())?;
+            Admin::begin(listener, Arc::clone(&starting), parts.clone(), stop.clone())
+        };
         let counting = match options.metrics_listen() {
-            Some(listener) => {
-                let listener = listener.listen("--metrics-listen").await?;
-                options.access.check("--metrics-listen", listener.local_addr()?, access.as_ref())?;
-                let (browsers, metrics) = (options.browsers.of_operators(), metrics.clone());
-                let parts = admin::Parts { browsers, access: access.clone(), readiness: readiness.clone(), metrics };
-                Some(Admin::begin(listener, Arc::clone(&starting), parts, stop.clone())?)
-            }
+            Some(address) => Some(begin("--metrics-listen", address.listen("--metrics-listen").await?)?),
             None => None,
         };
-        let mut public = Public {
-            readiness: readiness.clone(),
-            metrics: metrics.clone(),
-            access: access.clone(),
-            http: options.http(),
-            browsers: options.shops_browsers(),
-            is_operators: false,
-        };
-        let mut at_listen: Option<Arc<Registry>> = None;
         let operators = match operators {
-            Operators::Apart(listener) => {
-                options.access.check("--admin-listen", listener.local_addr()?, access.as_ref())?;
-                let browsers = options.browsers.of_operators();
-                let parts = admin::Parts { browsers, access, readiness: readiness.clone(), metrics };
-                Some(Admin::begin(listener, starting, parts, stop.clone())?)
-            }
-            Operators::AtListen => {
-                public.is_operators = true;
-                at_listen = Some(starting);
-                None
-            }
-            Operators::Nowhere => None,
+            Operators::Apart(listener) => Some(begin("--admin-listen", listener)?),
+            Operators::AtListen | Operators::Nowhere => None,
         };
-        let nothing = OpenApiRouter::<()>::new();
-        let front = Front::new(public.site(at_listen, nothing.get_openapi()).starting());
         let mut bounds = options.bounds();
         bounds.connections_max = descriptors::connections_max(bounds.connections_max);
+        (bounds.tls, bounds.tells_peer) = (parts.tls.clone(), parts.audit.is_some());
+        let parts = Parts { browsers: options.shops_browsers(), ..parts };
+        let public = Public { parts, http: options.http(), is_operators };
+        let nothing = OpenApiRouter::<()>::new();
+        let front = Front::new(public.site(is_operators.then_some(starting), nothing.get_openapi()).starting());
         let mut told = stop.clone();
         let stopping = readiness.clone().drain_after(async move { told.told().await }, options.drain_notice());
         let serving = tokio::spawn(server::serve(listener, front.clone(), bounds, connections, stopping));
-        let (admin, has_public_bulk) =
-            (operators.as_ref().map(Admin::address), options.access.has_public_bulk(address));
+        let admin = operators.as_ref().map(Admin::address);
         tracing::info!(%address, admin = admin.map(tracing::field::display), "listening; the data are being opened");
-        Ok(Self {
-            address,
-            admin,
-            readiness,
-            store,
-            stop,
-            registry,
-            public,
-            has_public_bulk,
-            front,
-            serving,
-            operators,
-            counting,
-        })
+        let has_public_bulk = options.access.has_public_bulk(address);
+        let others = [operators, counting];
+        Ok(Self { address, admin, readiness, store, stop, registry, public, has_public_bulk, front, serving, others })
     }
 
     /// Where services and stores register their metrics.
@@ -208,18 +184,19 @@ impl Host {
             shop = shop.merge(bulk.clone());
         }
         let registry = Arc::new(std::mem::take(&mut self.registry));
-        if let Some(counting) = &self.counting {
+        let [operators, counting] = &self.others;
+        if let Some(counting) = counting {
             counting.open(Arc::clone(&registry), OpenApiRouter::new());
         }
         if self.public.is_operators {
             shop = shop.merge(operated).merge(bulk);
-        } else if let Some(operators) = &self.operators {
+        } else if let Some(operators) = operators {
             operators.open(Arc::clone(&registry), operated.merge(bulk));
         }
         let registry = self.public.is_operators.then_some(registry);
         let (router, _) = self.public.site(registry, shop.get_openapi()).router(shop);
         self.front.open(router);
-        let others = [self.operators.take(), self.counting.take()];
+        let others = std::mem::take(&mut self.others);
         let served = self.run(services, greet).await;
         for other in others.into_iter().flatten() {
             other.end().await;
@@ -279,21 +256,12 @@ pub(crate) fn is_well(health: &Health) -> Result<(), String> {
 
 impl Public {
     fn site(&self, registry: Option<Arc<Registry>>, document: &OpenApi) -> Site {
-        Site {
-            about: if self.is_operators {
-                documents::of_operators(document)
-            } else {
-                documents::of_shop(document, self.http)
-            },
-            readiness: self.readiness.clone(),
-            registry,
-            metrics: self.metrics.clone(),
-            access: self.access.clone(),
-            kinds: documents::kinds(),
-            dialect: self.http.dialect(),
-            behind_gateway: self.http.behind_gateway,
-            browsers: self.browsers.clone(),
-        }
+        let about = match self.is_operators {
+            true => documents::of_operators(document),
+            false => documents::of_shop(document, self.http),
+        };
+        let site = self.parts.clone().site(registry, about);
+        Site { dialect: self.http.dialect(), behind_gateway: self.http.behind_gateway, ..site }
     }
 }
 

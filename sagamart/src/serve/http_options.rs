@@ -1,6 +1,6 @@
 //! What the command line says about clients.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use clap::{Args, ValueEnum, value_parser};
 use web::{Dialect, server};
@@ -19,6 +19,11 @@ pub(crate) struct HttpOptions {
     /// the gateway's [default: half of all]
     #[arg(long, value_name = "N", env = "SAGAMART_CONNECTIONS_PER_ADDRESS", value_parser = value_parser!(u32).range(1..))]
     connections_per_address: Option<u32>,
+
+    /// How many requests a second one address may send, an IPv6 network of 64 bits counting as one; behind a gateway, all are
+    /// the gateway's [default: any number]
+    #[arg(long, value_name = "N", env = "SAGAMART_REQUESTS_PER_ADDRESS")]
+    requests_per_address: Option<NonZeroU32>,
 
     /// How answers are spelled
     #[arg(long, value_enum, default_value = "own", env = "SAGAMART_DIALECT")]
@@ -49,6 +54,7 @@ impl HttpOptions {
     pub(crate) fn settings(self) -> server::Settings {
         server::Settings {
             idle_timeout: Duration::from_secs(self.idle_timeout),
+            requests_per_address: self.requests_per_address,
             connections_per_address_max: self.connections_per_address.map(|count| count as usize),
             ..server::Settings::default()
         }

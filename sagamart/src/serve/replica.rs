@@ -80,12 +80,12 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
     let served = match &store {
         OpenStore::Memory(database) => {
             health.told_by(|| None);
-            replica.serve(AnyStore::Memory(database.open(name))).await
+            Box::pin(replica.serve(AnyStore::Memory(database.open(name)))).await
         }
         OpenStore::Embedded(database) => {
             health.told_by(|| None);
             let store = database.service(name, partitions).map_err(OpenError::from)?;
-            replica.serve(AnyStore::Embedded(store)).await
+            Box::pin(replica.serve(AnyStore::Embedded(store))).await
         }
         OpenStore::Redis(options) => {
             let waiting = open_patiently(of_service(options, name, partitions), &health);
@@ -93,7 +93,7 @@ pub(crate) async fn run(role: Role, options: ReplicaOptions, mut stop: Stop) -> 
             let store = store.map_err(OpenError::from)?;
             let watched = store.clone();
             health.told_by(move || watched.trouble());
-            replica.serve(AnyStore::Redis(store)).await
+            Box::pin(replica.serve(AnyStore::Redis(store))).await
         }
     };
     let closed = store.close().await;
@@ -158,7 +158,7 @@ impl Replica {
                 };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| order::Command::Redelivered { by, because });
-                self.start(node, routes, notes, members).await
+                Box::pin(self.start(node, routes, notes, members)).await
             }
             Role::Service(Service::Stock) => {
                 let mut node = self.node(saga::Service::new(Stock::default(), store, partitions, settings, metrics));
@@ -170,7 +170,7 @@ impl Replica {
                 let routes = Routes { shop, bulk, operated: OpenApiRouter::new() };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| stock::Command::Redelivered { by, because });
-                self.start(node, routes, notes, members).await
+                Box::pin(self.start(node, routes, notes, members)).await
             }
             Role::Service(Service::Payment) => {
                 let mut node = self.node(saga::Service::new(Payment::default(), store, partitions, settings, metrics));
@@ -182,7 +182,7 @@ impl Replica {
                 let routes = Routes { shop, bulk, operated: OpenApiRouter::new() };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| payment::Command::Redelivered { by, because });
-                self.start(node, routes, notes, members).await
+                Box::pin(self.start(node, routes, notes, members)).await
             }
             Role::Observer(retention) => {
                 let (sampling, threads) = (self.options.serve.sampling(), tokio::runtime::Handle::current());
@@ -199,7 +199,7 @@ impl Replica {
                 let routes = Routes { shop: OpenApiRouter::new(), bulk: OpenApiRouter::new(), operated };
                 let notes =
                     Notes::default().with(node.handle(), |by, because| observer::Command::Redelivered { by, because });
-                self.start(node, routes, notes, members).await
+                Box::pin(self.start(node, routes, notes, members)).await
             }
         }
     }
@@ -249,7 +249,7 @@ impl Replica {
             tracing::info!(service, %address, internal = me.address, operators, "ready");
             Ok(())
         };
-        host.serve(node, routes, greet).await
+        Box::pin(host.serve(node, routes, greet)).await
     }
 }
 

@@ -97,13 +97,18 @@ async fn serve(
     host.readiness.check("store", move || host::is_well(&health));
     let health = market.health();
     host.readiness.limit("store", move || host::is_unlimited(&health));
-    let (address, admin) = (host.address, host.admin);
+    let (address, admin) = ((host.address, options.access.encrypts()), host.admin);
     let greeting = || greet(address, &options.store.store, admin, has_history);
-    host.serve(market, Routes { shop: routes, bulk, operated }, greeting).await
+    Box::pin(host.serve(market, Routes { shop: routes, bulk, operated }, greeting)).await
 }
 
 /// Says where everything is, and what to try.
-fn greet(address: SocketAddr, store: &StoreAddress, admin: Option<SocketAddr>, has_history: bool) -> io::Result<()> {
+fn greet(
+    (address, is_encrypted): (SocketAddr, bool),
+    store: &StoreAddress,
+    admin: Option<SocketAddr>,
+    has_history: bool,
+) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let data = match store {
         StoreAddress::Embedded(Some(directory)) => {
@@ -112,14 +117,15 @@ fn greet(address: SocketAddr, store: &StoreAddress, admin: Option<SocketAddr>, h
         }
         _ => "in memory (gone when the process ends)".to_owned(),
     };
-    let base = format!("http://{address}");
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let base = format!("{scheme}://{address}");
     let mut out = io::stdout().lock();
     writeln!(out, "sagamart {version} listens on {base}")?;
     writeln!(out, "data: {data}")?;
     if let Some(admin) = admin.filter(|_| !has_history) {
-        writeln!(out, "operators: http://{admin} (sagamart status)")?;
+        writeln!(out, "operators: {scheme}://{admin} (sagamart status)")?;
     } else if let Some(admin) = admin {
-        writeln!(out, "history: http://{admin} (sagamart ls, sagamart why ORDER)")?;
+        writeln!(out, "history: {scheme}://{admin} (sagamart ls, sagamart why ORDER)")?;
     }
     writeln!(out, "stop: Ctrl-C\n\ntry:")?;
     writeln!(out, "  curl -X POST {base}/payment/create_user")?;

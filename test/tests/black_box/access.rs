@@ -176,7 +176,7 @@ fn is_documented(seen: &[(String, Option<String>)]) {
 async fn who_is_bound_to_a_user_sees_and_pays_for_that_users_orders_alone() {
     let tokens = Tokens::new();
     let staff = tokens.make("staff", "orders.read,orders.write,stock.read,stock.write,payment.read,payment.write", &[]);
-    let mut fixture = Fixture::with(tokens.settings()).await;
+    let fixture = Fixture::with(tokens.settings()).await;
     let client = fixture.shop.client.clone();
     let created = async |path: &str, name: &str| {
         let answer = post(&client, path, &staff).await;
@@ -248,11 +248,17 @@ async fn who_is_bound_to_a_user_sees_and_pays_for_that_users_orders_alone() {
         let found: Value = get(&client, &path, token).await.json();
         assert_eq!(found.get(member).and_then(Value::as_u64), Some(expected), "{path}");
     }
+}
 
-    // One token taken back is one caller less, and a slip in the file none.
-    fs::write(tokens.file(), "staff").expect("it can be written");
+#[tokio::test]
+async fn a_slip_in_the_file_shuts_nobody_out_and_is_an_error_at_the_start() {
+    let tokens = Tokens::new();
+    let token = tokens.make("till", "stock.read", &[]);
+    let mut fixture = Fixture::with(tokens.settings()).await;
+    let client = fixture.shop.client.clone();
+    fs::write(tokens.file(), "till").expect("it can be written");
     until("it is said", async || client.get("/readyz").await.text().contains("line 1: a line is NAME SCOPES")).await;
-    assert_eq!(get(&client, &format!("/payment/find_user/{mine}"), &bound).await.status, 200);
+    assert_eq!(get(&client, "/stock/find/nothing", &token).await.status, 404, "it is known as before");
     fixture.kill();
     let exit = Server::refused_start(&fixture.settings, fixture.data()).await;
     assert!(exit.stderr.contains("--tokens: ") && exit.stderr.contains("line 1: "), "{}", exit.stderr);

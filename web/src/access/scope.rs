@@ -59,6 +59,11 @@ impl Scope {
         }
     }
 
+    /// Whether what is changed with it is written down.
+    pub(crate) const fn is_audited(self) -> bool {
+        matches!(self, Self::Bulk | Self::AdminRepair)
+    }
+
     /// Whether it is of use to somebody who may speak for one user alone.
     #[must_use]
     pub const fn may_be_bound(self) -> bool {

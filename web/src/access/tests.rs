@@ -110,7 +110,7 @@ fn a_while() {
 fn the_file_is_read_again_and_a_slip_in_it_shuts_nobody_out() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tokens");
-    let open = || Access::with_tokens(file.clone());
+    let open = || Access::with_tokens(file.clone(), None);
     assert!(open().unwrap_err().to_string().contains("cannot be read"));
     fs::write(&file, format!("# people\n\n  till orders.read {HASH}\ntill nothing {HASH}\n")).unwrap();
     assert!(open().unwrap_err().to_string().contains("tokens, line 4: there is no scope"));
@@ -145,7 +145,7 @@ fn one_callers_keys_are_not_anothers() {
     let file = directory.path().join("tokens");
     let line = |name: &str, token: &str| format!("{name} orders.read {}\n", Token::of(token.as_bytes()));
     fs::write(&file, [line("a", "1"), line("a", "2"), line("b", "3")].concat()).unwrap();
-    let access = Access::with_tokens(file).unwrap();
+    let access = Access::with_tokens(file, None).unwrap();
     let prefix = |header| access.caller(&headers(&[header])).unwrap().keys.clone();
     let [one, again, other] = [prefix("Bearer 1"), prefix("Bearer 2"), prefix("Bearer 3")];
     assert!(one == again && one != other && one.0.len() == 13, "{one:?} {again:?} {other:?}");

@@ -6,19 +6,13 @@
 //! app-42   orders.write,payment.read              sha256:60303ae22b998861bce3b28f33eec…   user=42
 //! ```
 
-use std::{
-    collections::HashMap,
-    fmt, fs, io,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fmt, fs, io, path::PathBuf, str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use smol_str::{SmolStr, format_smolstr};
+
+use crate::watched::Watched;
 
 use super::{Caller, KeySpace, Scopes};
 
@@ -30,9 +24,6 @@ const PREFIX: &str = "sagamart_";
 
 /// As many random bytes as nobody guesses.
 const BYTES: usize = 32;
-
-/// How soon a change of the file is noticed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A token, of which only the hash is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,91 +157,23 @@ pub enum Error {
 }
 
 /// Who has which token.
-type Callers = HashMap<Token, Arc<Caller>>;
+pub(super) type Callers = HashMap<Token, Arc<Caller>>;
 
 /// See the module.
-#[derive(Debug)]
-pub(super) struct Tokens {
-    path: PathBuf,
-    callers: RwLock<Arc<Callers>>,
-    /// When the file was last looked at, and what it was like.
-    looked: Mutex<Looked>,
+pub(super) type Tokens = Watched<Callers, Error>;
+
+/// Reads the file with them.
+pub(super) fn open(path: PathBuf) -> Result<Tokens, Error> {
+    Watched::open("tokens", vec![path], |files| files.iter().try_fold(Callers::new(), read))
 }
 
-#[derive(Debug)]
-struct Looked {
-    at: Instant,
-    stamp: Option<Stamp>,
-    trouble: Option<String>,
-}
-
-/// What changes with the file.
-type Stamp = (u64, u64, i64, i64);
-
-impl Tokens {
-    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
-        let stamp = stamp(&path).ok();
-        let callers = read(&path)?;
-        let looked = Looked { at: Instant::now(), stamp, trouble: None };
-        Ok(Self { path, callers: RwLock::new(Arc::new(callers)), looked: Mutex::new(looked) })
-    }
-
-    /// Who has this token.
-    pub(super) fn find(&self, token: &Token) -> Option<Arc<Caller>> {
-        self.look();
-        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.get(token).cloned()
-    }
-
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.look();
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
-    }
-
-    /// Reads the file again if it has changed. One that has become unreadable changes nothing: a slip while it is edited must not shut
-    /// everybody out.
-    fn look(&self) {
-        // Whoever finds it being looked at need not wait.
-        let Ok(mut looked) = self.looked.try_lock() else { return };
-        if looked.at.elapsed() < LOOK_AGAIN {
-            return;
-        }
-        looked.at = Instant::now();
-        let now = stamp(&self.path).ok();
-        if now == looked.stamp && looked.trouble.is_none() {
-            return;
-        }
-        looked.stamp = now;
-        match read(&self.path) {
-            Ok(callers) => {
-                tracing::info!(tokens = callers.len(), "the tokens were read again");
-                *self.callers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(callers);
-                looked.trouble = None;
-            }
-            Err(error) => {
-                let trouble = format!("{error}; those that were there before go on being known");
-                if looked.trouble.as_ref() != Some(&trouble) {
-                    tracing::error!("{trouble}");
-                    looked.trouble = Some(trouble);
-                }
-            }
-        }
-    }
-}
-
-fn stamp(path: &Path) -> io::Result<Stamp> {
-    let metadata = fs::metadata(path)?;
-    Ok((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
-}
-
-fn read(path: &Path) -> Result<Callers, Error> {
-    let text = fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
-    let mut callers = Callers::new();
+fn read(mut callers: Callers, path: &PathBuf) -> Result<Callers, Error> {
+    let text = fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
     for (number, line) in text.lines().map(str::trim).enumerate() {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let malformed = |what| Error::Malformed { path: path.to_owned(), line: number + 1, what };
+        let malformed = |what| Error::Malformed { path: path.clone(), line: number + 1, what };
         let entry: Entry = line.parse().map_err(malformed)?;
         let token = entry.token;
         if callers.insert(token, Arc::new(entry.caller())).is_some() {

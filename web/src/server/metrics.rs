@@ -38,6 +38,8 @@ pub(super) enum Closed {
     Idle,
     /// Others were waiting.
     Pressure,
+    /// How to encrypt it was not agreed on.
+    Encryption,
 }
 
 impl Metrics {
@@ -46,8 +48,8 @@ impl Metrics {
         registry.register("sagamart_http_connections", "Open connections", self.connections.clone());
         registry.register(
             "sagamart_http_connections_closed",
-            "Connections that the server closed: idle ones, the longest idle for others that were waiting (pressure), and \
-             new ones of an address that had too many",
+            "Connections that the server closed: idle ones, the longest idle for others that were waiting (pressure), new \
+             ones of an address that had too many, and those of which the encryption was not agreed on",
             self.closed.clone(),
         );
         registry.register(
@@ -66,6 +68,7 @@ impl Metrics {
             Closed::Address => "address",
             Closed::Idle => "idle",
             Closed::Pressure => "pressure",
+            Closed::Encryption => "encryption",
         };
         self.closed.get_or_create(&Reason { reason }).inc();
     }

@@ -98,7 +98,8 @@ impl<K: Copy + Eq + Hash> Roster<K> {
     }
 }
 
-fn network_of(address: IpAddr) -> Ipv6Addr {
+/// What counts as one address.
+pub(super) fn network_of(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => address,

@@ -17,11 +17,10 @@ use std::{
 use axum::http::StatusCode;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::timeout,
 };
 
-use super::activity::Activity;
+use super::{activity::Activity, tls::Transport};
 
 /// How many bytes of replies may collect; some fifty replies.
 const UNSENT_BYTES_MAX: usize = 16 * 1024;
@@ -55,7 +54,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    stream: Transport,
     unsent: Vec<u8>,
     /// How much of `unsent` was sent already.
     sent: usize,
@@ -64,7 +63,7 @@ struct Socket {
 }
 
 /// Both sides of a connection.
-pub(super) fn sides(stream: TcpStream, activity: Arc<Activity>) -> (Stream, Wire) {
+pub(super) fn sides(stream: Transport, activity: Arc<Activity>) -> (Stream, Wire) {
     let socket = Socket { stream, unsent: Vec::new(), sent: 0, ended: false };
     let shared = Arc::new(Shared { socket: Mutex::new(socket), activity });
     let stream = Stream { shared: Arc::clone(&shared) };
@@ -87,6 +86,8 @@ impl Socket {
                 bytes => self.sent += bytes,
             }
         }
+        // What was encrypted may still be here.
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.sent = 0;
         self.unsent.clear();
         // One large reply is no reason to keep its room for as long as the connection stays.

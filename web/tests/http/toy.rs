@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
     Browsers, Dialect, Idempotency, Path, Problem, Readiness, Site,
+    access::{Scope, guarded},
     metrics::HttpMetrics,
     openapi::{About, AnyProblem, Conflict, KeyReused, NotFound},
     problem::Kind,
@@ -183,7 +184,8 @@ impl Toy {
 
     /// The routes of the service, documented.
     pub(crate) fn router(self) -> OpenApiRouter {
-        OpenApiRouter::default().routes(routes!(add)).routes(routes!(find)).routes(routes!(wait)).with_state(self)
+        let router = OpenApiRouter::default().routes(routes!(add)).routes(routes!(find)).routes(routes!(wait));
+        guarded(router.with_state(self), Scope::StockRead, Scope::StockWrite)
     }
 }
 
@@ -214,6 +216,7 @@ pub(crate) fn bare_site(dialect: Dialect, readiness: Readiness) -> Site {
         registry: Some(Arc::new(registry)),
         metrics,
         access: None,
+        audit: None,
         kinds: KINDS.to_vec(),
         dialect,
         behind_gateway: true,
