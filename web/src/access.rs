@@ -17,8 +17,12 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use smol_str::SmolStr;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use sha2::{Digest as _, Sha256};
+use smol_str::{SmolStr, format_smolstr};
 use utoipa::openapi::{
     OpenApi, Ref,
     path::{Operation, PathItem},
@@ -30,14 +34,17 @@ use crate::{
     AuditLog, Problem, audit::Act, idempotency::KeySpace, openapi::refused_response, problem::kinds, rate::Rate,
 };
 
+mod issuer;
 mod scope;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+pub use issuer::{IssuerSettings, KeysError};
 pub use scope::{Scope, Scopes};
 pub use tokens::{Entry, Error, NAME_CHARS_MAX, Token};
 
+use issuer::Issuer;
 use tokens::Tokens;
 
 /// What the scheme of these tokens is called in the document.
@@ -49,23 +56,49 @@ pub struct Access(Arc<Known>);
 
 #[derive(Debug)]
 struct Known {
-    tokens: Tokens,
+    tokens: Option<Tokens>,
+    issuer: Option<Issuer>,
     rate: Option<Rate<SmolStr>>,
 }
 
+/// Who is let in, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// Whoever has one of the tokens in a file, which is read again when it has changed.
+    pub tokens: Option<PathBuf>,
+    /// Whoever has a token of this issuer.
+    pub issuer: Option<IssuerSettings>,
+    /// How many requests a second each of them may send.
+    pub requests_per_second: Option<NonZeroU32>,
+}
+
+/// Why nobody can be told from anybody else.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The file of tokens.
+    #[error(transparent)]
+    Tokens(#[from] Error),
+    /// The issuer's keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
 impl Access {
-    /// Whoever has one of the tokens in a file, which is read again when it has changed; each so many times a second.
+    /// Reads the files.
     ///
     /// # Errors
-    /// The file cannot be read, or a line of it is none.
-    pub fn with_tokens(file: PathBuf, requests_per_second: Option<NonZeroU32>) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Known { tokens: tokens::open(file)?, rate: requests_per_second.map(Rate::new) })))
+    /// One cannot be read, or has something else in it.
+    pub fn open(settings: AccessSettings) -> Result<Self, AccessError> {
+        let tokens = settings.tokens.map(tokens::open).transpose()?;
+        let issuer = settings.issuer.map(Issuer::open).transpose()?;
+        Ok(Self(Arc::new(Known { tokens, issuer, rate: settings.requests_per_second.map(Rate::new) })))
     }
 
-    /// Why those who ask are judged by an older version of the file, if they are.
+    /// Why those who ask are judged by older versions of the files, if they are.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.0.tokens.trouble()
+        let issuer = || self.0.issuer.as_ref().and_then(Issuer::trouble);
+        self.0.tokens.as_ref().and_then(Tokens::trouble).or_else(issuer)
     }
 
     /// Who sends these headers, if they may do what this scope is for, and have not asked too often.
@@ -92,20 +125,25 @@ impl Access {
         let token = token_in(value.as_bytes()).ok_or_else(|| {
             unknown("the Authorization header is none of `Bearer TOKEN` and, with the token as its password, `Basic`")
         })?;
-        self.0.tokens.current().get(&token).cloned().ok_or_else(|| unknown("the token is not known here, or no longer"))
+        let of_file = self.0.tokens.as_ref().and_then(|tokens| tokens.current().get(&Token::of(&token)).cloned());
+        match (of_file, &self.0.issuer) {
+            (Some(caller), _) => Ok(caller),
+            (None, Some(issuer)) => issuer.find(&token).map_err(unknown),
+            (None, None) => Err(unknown("the token is not known here, or no longer")),
+        }
     }
 }
 
 /// The token in a header: all of it, or for browsers, which know nothing better, the password.
-fn token_in(value: &[u8]) -> Option<Token> {
+fn token_in(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, rest) = value.split_at_checked(value.iter().position(|byte| *byte == b' ')?)?;
     let rest = rest.trim_ascii();
     if scheme.eq_ignore_ascii_case(b"bearer") {
-        return Some(Token::of(rest));
+        return Some(rest.to_vec());
     }
     let pair = scheme.eq_ignore_ascii_case(b"basic").then(|| STANDARD.decode(rest).ok())??;
     let colon = pair.iter().position(|byte| *byte == b':')?;
-    pair.get(colon + 1..).map(Token::of)
+    pair.get(colon + 1..).map(<[u8]>::to_vec)
 }
 
 /// Somebody who is known.
@@ -118,6 +156,12 @@ pub struct Caller {
     /// The only user for whom it may speak, where it is bound to one.
     pub user: Option<SmolStr>,
     keys: KeySpace,
+}
+
+/// What is in front of the idempotency keys of whoever is known by this: 72 bits of its hash, written with 12 characters.
+fn key_space(identity: &str) -> KeySpace {
+    let hash = Sha256::digest(identity.as_bytes());
+    KeySpace(format_smolstr!("{}:", URL_SAFE_NO_PAD.encode(hash.get(..9).unwrap_or_default())))
 }
 
 /// Who asks, for a handler whose answer depends on it.

@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
-use web::{Access, AuditLog, server::Tls};
+use web::{
+    Access, AuditLog,
+    access::{AccessError, AccessSettings, IssuerSettings},
+    server::Tls,
+};
 
 use super::Error;
 
@@ -15,12 +19,29 @@ pub(crate) struct AccessOptions {
     #[arg(long, value_name = "FILE", env = "SAGAMART_TOKENS")]
     tokens: Option<PathBuf>,
 
-    /// Listen beyond loopback without --tokens: whoever reaches the listeners may do everything
+    /// An OpenID Connect issuer whose tokens (JWT) are for this shop, too, as it calls itself in `iss`
+    #[arg(long, value_name = "URL", env = "SAGAMART_OIDC_ISSUER", requires_all = ["oidc_audience", "oidc_keys"])]
+    oidc_issuer: Option<String>,
+
+    /// What that issuer calls this shop, in `aud`
+    #[arg(long, value_name = "NAME", env = "SAGAMART_OIDC_AUDIENCE", requires = "oidc_issuer")]
+    oidc_audience: Option<String>,
+
+    /// A file with the issuer's public keys (a JWK set: what its `jwks_uri` answers). It is read again when it changes
+    #[arg(long, value_name = "FILE", env = "SAGAMART_OIDC_KEYS", requires = "oidc_issuer")]
+    oidc_keys: Option<PathBuf>,
+
+    /// The claim of a token that names the only user for whom it speaks; one without it then speaks for no user [default: the
+    /// issuer's tokens speak for every user]
+    #[arg(long, value_name = "NAME", env = "SAGAMART_OIDC_USER_CLAIM", requires = "oidc_issuer")]
+    oidc_user_claim: Option<String>,
+
+    /// Listen beyond loopback without --tokens or --oidc-issuer: whoever reaches the listeners may do everything
     #[arg(long, env = "SAGAMART_INSECURE")]
     insecure: bool,
 
     /// How many requests a second the owner of each token may send [default: any number]
-    #[arg(long, value_name = "N", env = "SAGAMART_REQUESTS_PER_TOKEN", requires = "tokens")]
+    #[arg(long, value_name = "N", env = "SAGAMART_REQUESTS_PER_TOKEN")]
     requests_per_token: Option<NonZeroU32>,
 
     /// A file to which each act of operators and each bulk request is added before it is carried out, as a line with a hash over it and
@@ -49,9 +70,22 @@ pub(crate) struct AccessOptions {
 impl AccessOptions {
     /// Who may ask, if it is not everybody.
     pub(crate) fn access(&self) -> Result<Option<Access>, Error> {
-        let Some(file) = given(self.tokens.as_ref()).cloned() else { return Ok(None) };
-        let access = Access::with_tokens(file, self.requests_per_token)
-            .map_err(|error| Error::Options(format!("--tokens: {error}")))?;
+        let (tokens, keys) = (given(self.tokens.as_ref()).cloned(), given(self.oidc_keys.as_ref()).cloned());
+        let issuer = match (keys, &self.oidc_issuer, &self.oidc_audience) {
+            (Some(keys), Some(issuer), Some(audience)) => {
+                let (issuer, audience, user_claim) = (issuer.clone(), audience.clone(), self.oidc_user_claim.clone());
+                Some(IssuerSettings { issuer, audience, keys, user_claim })
+            }
+            _ => None,
+        };
+        if tokens.is_none() && issuer.is_none() {
+            return Ok(None);
+        }
+        let requests_per_second = self.requests_per_token;
+        let access = Access::open(AccessSettings { tokens, issuer, requests_per_second }).map_err(|error| {
+            let option = if matches!(error, AccessError::Tokens(_)) { "--tokens" } else { "--oidc-keys" };
+            Error::Options(format!("{option}: {error}"))
+        })?;
         Ok(Some(access))
     }
 

@@ -7,3 +7,5 @@ mod document;
 mod metrics;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+mod tokens;

@@ -64,6 +64,11 @@ impl Scope {
         matches!(self, Self::Bulk | Self::AdminRepair)
     }
 
+    /// Whether it is about what belongs to users.
+    pub(crate) const fn concerns_users(self) -> bool {
+        matches!(self, Self::OrdersRead | Self::OrdersWrite | Self::PaymentRead | Self::PaymentWrite)
+    }
+
     /// Whether it is of use to somebody who may speak for one user alone.
     #[must_use]
     pub const fn may_be_bound(self) -> bool {

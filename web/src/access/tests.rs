@@ -66,20 +66,20 @@ proptest! {
         let (token, text) = Token::random().unwrap();
         let entry = Entry { name: name.into(), scopes, token, user: user.map(SmolStr::from) };
         prop_assert_eq!(entry.to_string().parse::<Entry>(), Ok(entry));
-        prop_assert_eq!(token_in(format!("Bearer {text}").as_bytes()), Some(token));
+        prop_assert_eq!(token_in(format!("Bearer {text}").as_bytes()), Some(text.into_bytes()));
     }
 }
 
 #[test]
 fn a_header_has_a_token_or_a_password_that_is_one() {
-    let token = Some(Token::of(b"test"));
+    let token = Some("test");
     for (header, found) in [
         ("Bearer test", token),
         ("bearer  test ", token),
         // "anybody:test", ":test", "a:b:test"; "test" has no colon.
         ("Basic YW55Ym9keTp0ZXN0", token),
         ("BASIC OnRlc3Q=", token),
-        ("Basic YTpiOnRlc3Q=", Some(Token::of(b"b:test"))),
+        ("Basic YTpiOnRlc3Q=", Some("b:test")),
         ("Basic dGVzdA==", None),
         ("Basic ?", None),
         ("Digest test", None),
@@ -87,7 +87,7 @@ fn a_header_has_a_token_or_a_password_that_is_one() {
         ("test", None),
         ("", None),
     ] {
-        assert_eq!(token_in(header.as_bytes()), found, "{header:?}");
+        assert_eq!(token_in(header.as_bytes()).as_deref(), found.map(str::as_bytes), "{header:?}");
     }
 }
 
@@ -110,7 +110,7 @@ fn a_while() {
 fn the_file_is_read_again_and_a_slip_in_it_shuts_nobody_out() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tokens");
-    let open = || Access::with_tokens(file.clone(), None);
+    let open = || Access::open(AccessSettings { tokens: Some(file.clone()), ..AccessSettings::default() });
     assert!(open().unwrap_err().to_string().contains("cannot be read"));
     fs::write(&file, format!("# people\n\n  till orders.read {HASH}\ntill nothing {HASH}\n")).unwrap();
     assert!(open().unwrap_err().to_string().contains("tokens, line 4: there is no scope"));
@@ -145,7 +145,7 @@ fn one_callers_keys_are_not_anothers() {
     let file = directory.path().join("tokens");
     let line = |name: &str, token: &str| format!("{name} orders.read {}\n", Token::of(token.as_bytes()));
     fs::write(&file, [line("a", "1"), line("a", "2"), line("b", "3")].concat()).unwrap();
-    let access = Access::with_tokens(file, None).unwrap();
+    let access = Access::open(AccessSettings { tokens: Some(file), ..AccessSettings::default() }).unwrap();
     let prefix = |header| access.caller(&headers(&[header])).unwrap().keys.clone();
     let [one, again, other] = [prefix("Bearer 1"), prefix("Bearer 2"), prefix("Bearer 3")];
     assert!(one == again && one != other && one.0.len() == 13, "{one:?} {again:?} {other:?}");

@@ -10,11 +10,11 @@ use std::{collections::HashMap, fmt, fs, io, path::PathBuf, str::FromStr, sync::
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 
 use crate::watched::Watched;
 
-use super::{Caller, KeySpace, Scopes};
+use super::{Caller, Scopes, key_space};
 
 /// The most characters that the name of a caller has.
 pub const NAME_CHARS_MAX: usize = 64;
@@ -99,9 +99,7 @@ impl Entry {
 
     fn caller(self) -> Caller {
         let Self { name, scopes, user, .. } = self;
-        let hash = Sha256::digest(name.as_bytes());
-        // 72 bits, written with 12 characters: names are chosen by who writes the file.
-        let keys = KeySpace(format_smolstr!("{}:", URL_SAFE_NO_PAD.encode(hash.get(..9).unwrap_or_default())));
+        let keys = key_space(&name);
         Caller { name, scopes, user, keys }
     }
 }
