@@ -9,6 +9,7 @@ use crate::{
     failure::Result,
     layers, lengths, licences, links, process,
     report::Report,
+    sbom,
     suites::{self, Extent},
     workspace::Workspace,
 };
@@ -25,6 +26,8 @@ pub(crate) enum Check {
     Layers,
     /// Every dependency comes from the registry under a licence that is allowed
     Licences,
+    /// There is a bill of materials of what is linked into the program, with a licence and a checksum for each crate
+    Sbom,
     /// No locked version was yanked; with cargo-deny installed, none has a security advisory either
     Advisories,
     /// No files of a crate import each other in a circle
@@ -45,10 +48,11 @@ pub(crate) enum Check {
 
 impl Check {
     /// In the order `ci` runs them before the tests: what fails fast comes first. The deployment's needs the binary, and so is among the tests.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Format,
         Self::Layers,
         Self::Licences,
+        Self::Sbom,
         Self::Advisories,
         Self::Circles,
         Self::Lengths,
@@ -63,6 +67,7 @@ impl Check {
             Self::Format => "format",
             Self::Layers => "layers",
             Self::Licences => "licences",
+            Self::Sbom => "sbom",
             Self::Advisories => "advisories",
             Self::Circles => "circles",
             Self::Lengths => "file lengths",
@@ -80,6 +85,7 @@ impl Check {
             Self::Format => report.step(name, || quiet(workspace, &["fmt", "--all", "--check"])),
             Self::Layers => report.step(name, || layers::check(workspace)),
             Self::Licences => report.step(name, || licences::check(workspace)),
+            Self::Sbom => report.step(name, || sbom::check(workspace)),
             Self::Advisories => report.step(name, || advisories::check(workspace)),
             Self::Circles => report.step(name, || circles::check(workspace)),
             Self::Lengths => report.step(name, || lengths::check(workspace)),
@@ -146,6 +152,13 @@ pub(crate) fn dist() -> Result<Report> {
     let workspace = Workspace::load()?;
     let mut report = Report::default();
     report.step("archive", || dist::archive(&workspace));
+    Ok(report)
+}
+
+pub(crate) fn sbom() -> Result<Report> {
+    let workspace = Workspace::load()?;
+    let mut report = Report::default();
+    report.step("bill of materials", || sbom::write(&workspace).map(|place| place.display().to_string()));
     Ok(report)
 }
 

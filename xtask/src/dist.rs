@@ -6,6 +6,7 @@
 //!                                           /README.md, CHANGELOG.md, LICENSE-APACHE, LICENSE-MIT
 //!                                           /completions/sagamart.bash, _sagamart, sagamart.fish
 //!                                           /man/sagamart.1, …
+//!                                           /sbom.cdx.json
 //! ```
 //!
 //! The same sources give the same archive: it has no times, no users and one order of files.
@@ -20,7 +21,7 @@ use std::{
 
 use crate::{
     failure::{Failure, Result},
-    process, system,
+    process, sbom, system,
     workspace::Workspace,
 };
 
@@ -68,6 +69,7 @@ pub(crate) fn archive(workspace: &Workspace) -> Result<String> {
     let archives = workspace.target().join("archives");
     let folder = archives.join(&name);
     fill(workspace.root(), &program, &folder)?;
+    sbom::copy_to(workspace, &folder)?;
     let archive = pack(&archives, &name)?;
     Ok(format!("{}, the program has {:.1} MB", archive.display(), bytes as f64 / 1e6))
 }

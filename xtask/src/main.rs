@@ -15,6 +15,7 @@ mod licences;
 mod links;
 mod process;
 mod report;
+mod sbom;
 mod suites;
 mod system;
 mod workspace;
@@ -43,6 +44,8 @@ enum Xtask {
     Images,
     /// Makes the archive of a release, below `target/archives`: the program linked statically, with its manual, and a checksum
     Dist,
+    /// Writes what the program is made of, below `target/archives`: a bill of materials (CycloneDX), which is in the archive, too
+    Sbom,
     /// Runs one check alone
     #[command(subcommand)]
     Check(commands::Check),
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Xtask::RenderManifests => commands::render_manifests(),
         Xtask::Images => commands::images(),
         Xtask::Dist => commands::dist(),
+        Xtask::Sbom => commands::sbom(),
         Xtask::Check(check) => commands::check(check),
     };
     match outcome {
