@@ -1,6 +1,6 @@
 //! The server under test: its address and how requests name it.
 
-use std::{fmt, net::SocketAddr};
+use std::{env, fmt, fs, net::SocketAddr};
 
 use axum::http::Uri;
 
@@ -17,6 +17,8 @@ pub struct Target {
     prefix: String,
     addresses: Vec<SocketAddr>,
     encryption: Option<Encryption>,
+    /// What says who asks: a header with its end, or nothing.
+    authorization: String,
 }
 
 impl Target {
@@ -48,7 +50,9 @@ impl Target {
         if addresses.is_empty() {
             return Err(invalid(&"the host has no address"));
         }
+        let authorization = authorization().map_err(|reason| invalid(&reason))?;
         Ok(Self {
+            authorization,
             url: url.trim_end_matches('/').to_owned(),
             authority: authority.to_string(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
@@ -65,6 +69,7 @@ impl Target {
             prefix: String::new(),
             addresses: Vec::new(),
             encryption: None,
+            authorization: String::new(),
         }
     }
 
@@ -93,12 +98,27 @@ impl Target {
         path(request);
         request.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         request.extend_from_slice(self.authority.as_bytes());
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(self.authorization.as_bytes());
         request.extend_from_slice(match method {
-            Method::Get => b"\r\n\r\n",
+            Method::Get => b"\r\n",
             // Some servers answer 411 to a POST that does not say it has no body.
-            Method::Post => b"\r\ncontent-length: 0\r\n\r\n",
+            Method::Post => b"content-length: 0\r\n\r\n",
         });
     }
+}
+
+/// What the environment says of who asks, where a server wants to know: `SAGAMART_TOKEN_FILE` names a file with a token.
+fn authorization() -> Result<String, String> {
+    let Some(file) = env::var_os("SAGAMART_TOKEN_FILE").filter(|file| !file.is_empty()) else {
+        return Ok(String::new());
+    };
+    let text = fs::read_to_string(&file).map_err(|error| format!("SAGAMART_TOKEN_FILE: {error}"))?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("SAGAMART_TOKEN_FILE: there is no token in it".to_owned());
+    }
+    Ok(format!("authorization: Bearer {token}\r\n"))
 }
 
 /// The methods of the shop's API.

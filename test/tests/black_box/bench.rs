@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sagamart_black_box::{Fixture, binary};
+use sagamart_black_box::{Fixture, Settings, binary};
 use serde_json::Value;
 
 /// A bench against the fixture's server that takes about a second.
@@ -176,4 +176,24 @@ async fn a_shop_behind_an_encrypted_port_is_measured_if_its_certificate_is_trust
     let output = run(bench(None)).await;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.to_lowercase().contains("certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn a_shop_that_asks_who_one_is_is_measured_with_a_token() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let [tokens, mine] = ["tokens", "mine"].map(|name| folder.path().join(name));
+    let mut command = Command::new(binary::path());
+    let scopes = "orders.read,orders.write,stock.read,payment.read,bulk";
+    let made = command.args(["token", "bench", "--scopes", scopes, "--file"]).arg(&tokens).output().expect("it runs");
+    std::fs::write(&mine, made.stdout).expect("it can be written");
+    let arguments = vec!["--tokens".to_owned(), tokens.display().to_string()];
+    let fixture = Fixture::with(Settings { arguments, ..Settings::default() }).await;
+    let arguments = ["--seconds", "1", "--orders", "200", "--connections", "4"];
+    let nobody = run(bench(&fixture, &arguments)).await;
+    assert!(!nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("401"), "{nobody:?}");
+    let mut known = bench(&fixture, &arguments);
+    known.env("SAGAMART_TOKEN_FILE", &mine);
+    let output = run(known).await;
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains("audit: clean"), "{output:?}");
 }
