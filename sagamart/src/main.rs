@@ -2,6 +2,7 @@
 
 mod any_store;
 mod ask;
+mod audit_log;
 mod check_data;
 mod check_database;
 mod encrypted;
@@ -17,7 +18,6 @@ mod serve;
 mod stopped;
 #[cfg(feature = "tools")]
 mod tools;
-mod verify_audit;
 
 use std::{io, process::ExitCode};
 
@@ -104,7 +104,8 @@ enum Command {
     Repair(Box<repair::Repair>),
     Secret(make_secret::MakeSecret),
     Token(make_token::MakeToken),
-    VerifyAudit(verify_audit::VerifyAudit),
+    #[command(subcommand)]
+    AuditLog(audit_log::AuditLogCommand),
     #[command(hide = true)]
     Completions(packaging::Completions),
     #[command(hide = true)]
@@ -155,7 +156,7 @@ fn main() -> ExitCode {
         Command::Repair(repair) => finished(run("repair", 1, repair.run())),
         Command::Secret(secret) => finished(Ok(secret.run())),
         Command::Token(token) => finished(Ok(token.run())),
-        Command::VerifyAudit(verify) => match verify.run() {
+        Command::AuditLog(command) => match command.run() {
             Ok(code) => code,
             Err(error) => failed(&error),
         },

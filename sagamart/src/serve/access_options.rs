@@ -45,7 +45,7 @@ pub(crate) struct AccessOptions {
     requests_per_token: Option<NonZeroU32>,
 
     /// A file to which each act of operators and each bulk request is added before it is carried out, as a line with a hash over it and
-    /// the one before (`sagamart verify-audit` compares them) [default: the log says it]
+    /// the one before (`sagamart audit-log verify` compares them) [default: the log says it]
     #[arg(long, value_name = "FILE", env = "SAGAMART_AUDIT_LOG")]
     audit_log: Option<PathBuf>,
 

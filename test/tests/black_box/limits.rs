@@ -67,7 +67,7 @@ async fn the_owner_of_a_token_that_asks_too_often_stands_in_nobody_elses_way() {
 }
 
 fn verify(file: &str, more: &[&str]) -> Output {
-    Command::new(binary::path()).args(["verify-audit", file]).args(more).output().expect("the binary runs")
+    Command::new(binary::path()).args(["audit-log", "verify", file]).args(more).output().expect("the binary runs")
 }
 
 /// What a log says of each act: event, caller, the act as far as its query, and status.

@@ -7,6 +7,7 @@ mod chaos;
 mod databases;
 mod membership;
 mod observer;
+mod smuggling;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `sagamart verify-audit`: whether an audit log is what was written.
+//! `sagamart audit-log`: whether an audit log is what was written.
 
 use std::{
     io::{self, Write as _},
@@ -6,13 +6,19 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use web::audit::{self, Summary};
 
-/// Compares every hash of an audit log (--audit-log) and prints the last, which is of all of them; exits with 1 if a line is not what was
+/// Looks at an audit log (`--audit-log` of the commands that serve)
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum AuditLogCommand {
+    Verify(Verify),
+}
+
+/// Compares every hash of an audit log and prints the last, which is of all of them; exits with 1 if a line is not what was
 /// written. Note it elsewhere from time to time: only that shows a log whose end was cut off
 #[derive(Args, Clone, Debug)]
-pub(crate) struct VerifyAudit {
+pub(crate) struct Verify {
     /// The log
     file: PathBuf,
 
@@ -21,8 +27,16 @@ pub(crate) struct VerifyAudit {
     contains: Option<String>,
 }
 
-impl VerifyAudit {
+impl AuditLogCommand {
     pub(crate) fn run(&self) -> Result<ExitCode, audit::Error> {
+        match self {
+            Self::Verify(verify) => verify.run(),
+        }
+    }
+}
+
+impl Verify {
+    fn run(&self) -> Result<ExitCode, audit::Error> {
         let Summary { lines, head, contains } = audit::verify(&self.file, self.contains.as_deref())?;
         let file = self.file.display();
         // Whoever closed the output has seen enough.
