@@ -209,7 +209,9 @@ mod tests {
         let away = sample(began, Err("it is away"));
         assert_eq!(Figures::between(Some(&away), &now).completed(), None);
         assert_eq!(Figures::between(None, &now).completed(), None);
-        let gone = sample(later, Err("it is away"));
-        assert_eq!(Figures::between(Some(&before), &gone).lost, ["shop: it is away"]);
+        // It is asked for its metrics and for what it is like, and named once.
+        let mut gone = sample(later, Err("it is away"));
+        gone.processes.push(("http://a:1".parse().expect("an address"), Err("it is away".to_owned())));
+        assert_eq!(Figures::between(Some(&before), &gone).lost, ["it is away"]);
     }
 }
